@@ -1,0 +1,71 @@
+"""How far two sets of filters differ: symmetric KL of their coefficients on a common basis (Eq. 10)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from filterdb.analysis import plain
+from filterdb.analysis.moments import as_rows, row_chunks
+from filterdb.analysis.pca import PCA
+from filterdb.errors import UsageError
+
+BINS = 70
+_EMPTY_DENSITY = float(np.finfo(np.float32).eps)
+
+
+def coefficient_histogram(
+    filters: np.ndarray,
+    pca: PCA,
+    value_range: tuple[float, float] | None = None,
+    bins: int = BINS,
+) -> np.ndarray:
+    """(9, bins) int64: how many filters have their coefficient on each axis in each bin.
+
+    `filters` (n, 9) are taken as they are: scale them and drop the sparse ones before. Bins are
+    [a, b) of equal width over `value_range` (default: the basis' `coefficient_range`), the last one
+    closed; what lies outside counts in the first or last, so that every row sums to n.
+    """
+    low, high = pca.coefficient_range() if value_range is None else value_range
+    counts = np.zeros((9, bins), dtype=np.int64)
+    for chunk in row_chunks(as_rows(filters)):
+        counts += plain.histogram(chunk.T.astype(np.float64), pca.components, pca.mean, (low, high), bins)
+    return counts
+
+
+def symmetric_kl(
+    counts_p: np.ndarray,
+    counts_q: np.ndarray,
+    value_range: tuple[float, float],
+    weights: np.ndarray,
+) -> float:
+    """KL(P‖Q) + KL(Q‖P) in nats, summed over axes weighted by `weights` (9,), the basis' variance ratios.
+
+    See `symmetric_kl_by_axis`. NaN if either split is empty.
+    """
+    return float(symmetric_kl_by_axis(counts_p, counts_q, value_range) @ np.asarray(weights))
+
+
+def symmetric_kl_by_axis(
+    counts_p: np.ndarray,
+    counts_q: np.ndarray,
+    value_range: tuple[float, float],
+) -> np.ndarray:
+    """KL(P‖Q) + KL(Q‖P) in nats along each axis (…,), from counts (…, bins) over `value_range`.
+
+    Empty bins have density (count / (n · bin width)) float32 eps, then each histogram is normalised
+    again, as published. NaN where either has no filters. Counts may be weighted.
+    """
+    p = _probabilities(counts_p, value_range)
+    q = _probabilities(counts_q, value_range)
+    return ((p - q) * np.log(p / q)).sum(axis=-1)
+
+
+def _probabilities(counts: np.ndarray, value_range: tuple[float, float]) -> np.ndarray:
+    counts = np.asarray(counts, dtype=np.float64)
+    low, high = value_range
+    if not low < high:
+        raise UsageError(f"a histogram range must be (low, high) with low < high; got ({low}, {high})")
+    n = counts.sum(axis=-1, keepdims=True)
+    density = counts / np.where(n > 0, n * (high - low) / counts.shape[-1], np.nan)
+    density = np.where(density == 0, _EMPTY_DENSITY, density)
+    return density / density.sum(axis=-1, keepdims=True)
