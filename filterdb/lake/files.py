@@ -1,0 +1,138 @@
+"""Parquet files of a lake: their names, their settings, and how they come to be whole or not at all."""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from filterdb.errors import UsageError
+from filterdb.lake.log import DataFile
+from filterdb.network import Facts
+
+MAX_NAME_BYTES = 200
+HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
+FLOATS = frozenset({"max_abs", *(f"w{i}" for i in range(9))})
+RUNS = frozenset({"in_channel"})
+
+
+def filters_path(facts: Facts, ingest_id: str) -> str:
+    """Where a network's filters lie below `filters/`: Hive-named folders, readable by any tool."""
+    parts = {"dataset": facts.dataset, "robust": facts.robust, "model": facts.model}
+    folders = "/".join(f"{key}={folder_name(key, value)}" for key, value in parts.items())
+    return f"{folders}/part-0-{ingest_id}.parquet"
+
+
+def ingest_id_of(path: Path) -> str:
+    """The write that made a file of filters, from its name."""
+    match = re.fullmatch(r"part-\d+-([0-9a-f]{32})\.parquet", path.name)
+    return match.group(1) if match else ""
+
+
+def folder_name(key: str, value: str | bool | None) -> str:
+    """`value` as the name of a Hive folder: percent-encoded, so that slashes, dots and globs are harmless."""
+    if value is None:
+        return HIVE_NULL
+    encoded = quote(str(value).lower() if isinstance(value, bool) else value, safe="").replace("~", "%7E")
+    if not encoded or len(encoded) > MAX_NAME_BYTES:
+        raise UsageError(
+            f"{key} {value[:60]!r}… must be 1 to {MAX_NAME_BYTES} bytes long in a folder's name, not {len(encoded)}"
+        )
+    return encoded.replace(".", "%2E") if set(encoded) == {"."} else encoded
+
+
+class ParquetSink:
+    """A Parquet file being written; each `write` of a table becomes one row group."""
+
+    def __init__(self, stream: "HashingFile", schema: pa.Schema) -> None:
+        names = schema.names
+        self._writer = pq.ParquetWriter(
+            stream,
+            schema,
+            use_dictionary=[n for n in names if n not in FLOATS | RUNS],
+            column_encoding={
+                n: "DELTA_BINARY_PACKED" if n in RUNS else "PLAIN" for n in names if n in FLOATS | RUNS
+            },
+            compression={n: "NONE" if n in FLOATS else "ZSTD" for n in names},
+            write_page_index=True,
+            write_statistics=True,
+            store_schema=False,
+        )
+        self.rows = 0
+
+    def write(self, table: pa.Table) -> None:
+        self._writer.write_table(table, row_group_size=max(1, table.num_rows))
+        self.rows += table.num_rows
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class HashingFile:
+    """A binary file that computes the SHA-256 of what is written to it."""
+
+    closed = False
+
+    def __init__(self, file) -> None:
+        self._file = file
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    def write(self, data) -> int:
+        self._hash.update(data)
+        self._file.write(data)
+        self.size += len(data)
+        return len(data)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def hexdigest(self) -> str:
+        return self._hash.hexdigest()
+
+
+@contextmanager
+def new_parquet(root: Path, path: str, schema: pa.Schema) -> Iterator[tuple[ParquetSink, list[DataFile]]]:
+    """Write `root/path` through a temporary file: fsynced and renamed at the end, removed on any failure.
+
+    Yields the sink and a list that holds the finished DataFile once the block has ended.
+    """
+    target = root / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.tmp")
+    finished: list[DataFile] = []
+    try:
+        with temporary.open("wb") as file:
+            stream = HashingFile(file)
+            sink = ParquetSink(pa.PythonFile(stream, "w"), schema)
+            yield sink, finished
+            sink.close()
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(target)
+        _sync_directory(target.parent)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    finished.append(DataFile(path, stream.size, sink.rows, stream.hexdigest()))
+
+
+def write_parquet(root: Path, path: str, tables: Iterable[pa.Table], schema: pa.Schema) -> DataFile:
+    """Write `tables`, one row group each, as the file `root/path`."""
+    with new_parquet(root, path, schema) as (sink, finished):
+        for table in tables:
+            sink.write(table)
+    return finished[0]
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,90 @@
+"""A lake: a directory with five tables, of which the log of `filters` says which networks exist."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from urllib.parse import unquote
+
+import pyarrow.dataset as ds
+
+from filterdb.errors import LakeError
+from filterdb.lake import log, schema
+from filterdb.lake.files import ingest_id_of
+from filterdb.lake.log import TableLog
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One visible network: its id, the write that brought it in, its file of filters."""
+
+    model: str
+    ingest_id: str
+    file: Path
+
+
+class Lake:
+    """The lake in the directory `root`, as of commit `version` (default: the newest)."""
+
+    def __init__(self, root: Path, version: int | None = None) -> None:
+        self.root = root
+        if not log.exists(root / "filters"):
+            raise LakeError(f"no lake in {root}: ingest something first, or name another with --lake")
+        self._version = version
+        self._refuse_newer_format()
+
+    @classmethod
+    def create(cls, root: Path) -> "Lake":
+        """The lake in `root`, made if there is none. `filters` comes last: with it the lake exists."""
+        for name in schema.TABLES:
+            TableLog.create(root / name, schema.table(name).arrow, schema.FORMAT_VERSION)
+        return cls(root)
+
+    @cached_property
+    def filters(self) -> TableLog:
+        """The log that decides what exists."""
+        return TableLog(self.root / "filters", self._version)
+
+    def log(self, name: str) -> TableLog:
+        """The log of a small table, always the newest: it holds rows of all versions."""
+        return self.filters if name == "filters" else TableLog(self.root / name)
+
+    @property
+    def version(self) -> int:
+        """Number of the commit that this lake is seen at."""
+        return self.filters.version
+
+    def commits(self) -> list[Commit]:
+        """The visible networks, in order of their paths."""
+        return [_commit(file) for file in self.filters.files()]
+
+    def find(self, model: str) -> Commit | None:
+        """The visible network `model`, if there is one."""
+        return next((commit for commit in self.commits() if commit.model == model), None)
+
+    def weights_sha256(self, commit: Commit) -> str:
+        """The checksum of a visible network's weights."""
+        files = self.log("models").files()
+        own = [file for file in files if commit.ingest_id in file.name]
+        rows = ds.dataset([str(file) for file in own or files]).to_table(
+            columns=["weights_sha256"], filter=ds.field("ingest_id") == commit.ingest_id
+        )
+        return rows["weights_sha256"][0].as_py()
+
+    def _refuse_newer_format(self) -> None:
+        found = self.filters.format_version
+        if found > schema.FORMAT_VERSION:
+            raise LakeError(
+                f"{self.root} has format version {found}; this filterdb reads up to {schema.FORMAT_VERSION}: update filterdb"
+            )
+
+
+def _commit(file: Path) -> Commit:
+    return Commit(unquote(file.parent.name.removeprefix("model=")), ingest_id_of(file), file)
+
+
+def iterate_files(lake: Lake) -> Iterator[tuple[str, Path]]:
+    """Every committed file of every table."""
+    for name in schema.TABLES:
+        for file in lake.log(name).files():
+            yield name, file

@@ -1,0 +1,170 @@
+"""Bringing networks into a lake: one file of filters and a few rows each, visible all at once or not at all."""
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import pyarrow as pa
+
+from filterdb.analysis import LayerSummary, summarize_layer
+from filterdb.errors import FilterdbError, SourceError, UsageError
+from filterdb.lake import rows, schema
+from filterdb.lake.files import filters_path, new_parquet, write_parquet
+from filterdb.lake.lake import Commit, Lake
+from filterdb.lake.log import DataFile
+from filterdb.network import Layer, Network, Skip
+
+Progress = Callable[[int], None]
+
+
+class Outcome(StrEnum):
+    """What became of a network."""
+
+    WRITTEN = "written"
+    UNCHANGED = "unchanged"
+    REPLACED = "replaced"
+
+
+class AlreadyThere(FilterdbError):
+    """Another writer committed the same network first."""
+
+
+def write_network(
+    lake: Lake,
+    network: Network,
+    *,
+    replace: bool = False,
+    threads: int = 2,
+    progress: Progress = lambda rows: None,
+) -> Outcome:
+    """Bring `network` into `lake`; `progress` is called with numbers of filters as they are written.
+
+    A network whose id and weights are already there is left as it is. Other weights under the same
+    id are refused unless `replace`. Killed at any moment, nothing is visible before the last step.
+    """
+    if not network.layers:
+        raise SourceError(f"{network.facts.model}: nothing to ingest, the network has no 3×3 convolution")
+    lake.filters.refresh()
+    present = lake.find(network.facts.model)
+    if present is not None and not replace:
+        return _unchanged(lake, present, network)
+    ingest_id = uuid4().hex
+    file, layer_rows, sha256 = _write_filters(lake.root / "filters", network, ingest_id, threads, progress)
+    model_row = rows.model_row(network, ingest_id, sha256, datetime.now(UTC).replace(tzinfo=None))
+    _append(lake, "layers", layer_rows, ingest_id)
+    _append(lake, "skips", rows.skip_rows(network, ingest_id), ingest_id)
+    _append(lake, "models", [model_row], ingest_id)
+    try:
+        _commit(lake, file, network, ingest_id, present)
+    except AlreadyThere:
+        return write_network(lake, network, replace=replace, threads=threads, progress=progress)
+    return Outcome.WRITTEN if present is None else Outcome.REPLACED
+
+
+def write_pairs(lake: Lake, pairs: list[dict[str, object]]) -> None:
+    """Record which normal network is the counterpart of which robust one; see the table `pairs`."""
+    _append(lake, "pairs", pairs, uuid4().hex)
+
+
+def write_failure(lake: Lake, model: str, reason: str) -> None:
+    """Record that a whole network could not be brought in; the row shows until it is."""
+    failure = Skip(layer=None, kernel=None, reason=reason)
+    row = {"ingest_id": None, "model": model, "layer": None, "kernel": None, "reason": failure.reason}
+    _append(lake, "skips", [row], uuid4().hex)
+
+
+def weights_sha256(network: Network) -> str:
+    """SHA-256 over the float32 filters of all layers, in order."""
+    digest = hashlib.sha256()
+    for layer in network.layers:
+        digest.update(_read(network, layer))
+    return digest.hexdigest()
+
+
+def _unchanged(lake: Lake, present: Commit, network: Network) -> Outcome:
+    if lake.weights_sha256(present) != weights_sha256(network):
+        raise UsageError(
+            f"{network.facts.model} is in the lake with other weights: choose another --name, or --replace it"
+        )
+    return Outcome.UNCHANGED
+
+
+def _commit(lake: Lake, file: DataFile, network: Network, ingest_id: str, present: Commit | None) -> None:
+    model = network.facts.model
+
+    def still_as_before() -> None:
+        if lake.find(model) != present:
+            raise AlreadyThere(model)
+
+    replaced = (
+        [] if present is None else [present.file.relative_to(lake.filters.directory.resolve()).as_posix()]
+    )
+    note = {"model": model, "ingest_id": ingest_id}
+    lake.filters.commit(
+        schema.table("filters").arrow, [file], remove=replaced, note=note, check=still_as_before
+    )
+
+
+def _append(lake: Lake, name: str, records: list[dict[str, object]], ingest_id: str) -> None:
+    if not records:
+        return
+    table = pa.Table.from_pylist(records, schema=schema.table(name).arrow)
+    file = write_parquet(lake.root / name, f"part-{ingest_id}.parquet", [table], table.schema)
+    lake.log(name).commit(table.schema, [file], note={"ingest_id": ingest_id})
+
+
+def _write_filters(
+    root: Path, network: Network, ingest_id: str, threads: int, progress: Progress
+) -> tuple[DataFile, list[dict[str, object]], str]:
+    path = filters_path(network.facts, ingest_id)
+    digest = hashlib.sha256()
+    layer_rows: list[dict[str, object]] = []
+
+    def tables() -> Iterator[tuple[int | None, pa.Table]]:
+        first_row = 0
+        for index, (layer, filters, summary) in enumerate(_summarized(network, threads)):
+            digest.update(filters)
+            layer_rows.append(
+                rows.layer_row(network.facts.model, ingest_id, index, first_row, layer, summary)
+            )
+            first_row += len(filters)
+            for table in rows.filter_tables(network.facts, index, layer, filters, summary):
+                yield layer.depth_decile, table
+
+    with new_parquet(root, path, rows.filters_schema()) as (sink, finished):
+        for table in rows.row_groups(tables()):
+            sink.write(table)
+            progress(table.num_rows)
+    return finished[0], layer_rows, digest.hexdigest()
+
+
+def _summarized(network: Network, threads: int) -> Iterator[tuple[Layer, np.ndarray, LayerSummary]]:
+    """Layers with their filters and summaries, in order, computed `threads` ahead."""
+
+    def work(layer: Layer) -> tuple[Layer, np.ndarray, LayerSummary]:
+        filters = _read(network, layer)
+        return layer, filters, summarize_layer(filters, layer.out_channels, layer.groups or 1)
+
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+        pending = deque()
+        for layer in network.layers:
+            pending.append(pool.submit(work, layer))
+            if len(pending) > threads:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+
+
+def _read(network: Network, layer: Layer) -> np.ndarray:
+    filters = np.ascontiguousarray(layer.read(), dtype=np.float32)
+    if filters.shape != (layer.n_filters, 9):
+        raise SourceError(
+            f"{network.facts.model}, layer {layer.name}: read() gave {filters.shape}, not ({layer.n_filters}, 9)"
+        )
+    return filters
