@@ -1,0 +1,26 @@
+"""The weight that a convolution has once the BatchNorm behind it is multiplied in."""
+
+import torch
+from torch import Tensor
+
+from filterdb.extraction.operators import BatchNormCall
+
+
+def folding_scale(batchnorm: BatchNormCall) -> Tensor:
+    """γ/√(σ² + ε) per output channel, shape (out_channels,), float64; γ = 1 where there is none."""
+    deviation = torch.sqrt(batchnorm.variance.detach().double() + batchnorm.epsilon)
+    return 1.0 / deviation if batchnorm.gamma is None else batchnorm.gamma.detach().double() / deviation
+
+
+def fold(weight: Tensor, scale: Tensor) -> Tensor:
+    """`weight` (out_channels, …) times `scale` (out_channels,): product in float64, result float32."""
+    return (weight.double() * scale.reshape(-1, *[1] * (weight.dim() - 1))).float()
+
+
+def is_finite(weight: Tensor, scale: Tensor | None = None) -> bool:
+    """Whether every entry of `weight`, folded with `scale` if given, is a finite float32.
+
+    Looks at each output channel's extremes, so that nothing of the weight's size is allocated.
+    """
+    extremes = torch.stack(torch.aminmax(weight.flatten(1), dim=1)).double()
+    return bool(torch.isfinite((extremes if scale is None else extremes * scale).float()).all())
