@@ -2,48 +2,17 @@
 
 import hashlib
 import os
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from filterdb.errors import UsageError
 from filterdb.lake.log import DataFile
-from filterdb.network import Facts
 
-MAX_NAME_BYTES = 200
-HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 FLOATS = frozenset({"max_abs", *(f"w{i}" for i in range(9))})
 RUNS = frozenset({"in_channel"})
-
-
-def filters_path(facts: Facts, ingest_id: str) -> str:
-    """Where a network's filters lie below `filters/`: Hive-named folders, readable by any tool."""
-    parts = {"dataset": facts.dataset, "robust": facts.robust, "model": facts.model}
-    folders = "/".join(f"{key}={folder_name(key, value)}" for key, value in parts.items())
-    return f"{folders}/part-0-{ingest_id}.parquet"
-
-
-def ingest_id_of(path: Path) -> str:
-    """The write that made a file of filters, from its name."""
-    match = re.fullmatch(r"part-\d+-([0-9a-f]{32})\.parquet", path.name)
-    return match.group(1) if match else ""
-
-
-def folder_name(key: str, value: str | bool | None) -> str:
-    """`value` as the name of a Hive folder: percent-encoded, so that slashes, dots and globs are harmless."""
-    if value is None:
-        return HIVE_NULL
-    encoded = quote(str(value).lower() if isinstance(value, bool) else value, safe="").replace("~", "%7E")
-    if not encoded or len(encoded) > MAX_NAME_BYTES:
-        raise UsageError(
-            f"{key} {value[:60]!r}… must be 1 to {MAX_NAME_BYTES} bytes long in a folder's name, not {len(encoded)}"
-        )
-    return encoded.replace(".", "%2E") if set(encoded) == {"."} else encoded
 
 
 class ParquetSink:
@@ -55,9 +24,7 @@ class ParquetSink:
             stream,
             schema,
             use_dictionary=[n for n in names if n not in FLOATS | RUNS],
-            column_encoding={
-                n: "DELTA_BINARY_PACKED" if n in RUNS else "PLAIN" for n in names if n in FLOATS | RUNS
-            },
+            column_encoding={n: "DELTA_BINARY_PACKED" if n in RUNS else "PLAIN" for n in names if n in FLOATS | RUNS},
             compression={n: "NONE" if n in FLOATS else "ZSTD" for n in names},
             write_page_index=True,
             write_statistics=True,

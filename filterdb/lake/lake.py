@@ -1,17 +1,13 @@
 """A lake: a directory with five tables, of which the log of `filters` says which networks exist."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from urllib.parse import unquote
-
-import pyarrow.dataset as ds
 
 from filterdb.errors import LakeError
 from filterdb.lake import log, schema
-from filterdb.lake.files import ingest_id_of
 from filterdb.lake.log import TableLog
+from filterdb.lake.names import ingest_id_of, model_of
 
 
 @dataclass(frozen=True)
@@ -64,6 +60,8 @@ class Lake:
 
     def weights_sha256(self, commit: Commit) -> str:
         """The checksum of a visible network's weights."""
+        import pyarrow.dataset as ds
+
         files = self.log("models").files()
         own = [file for file in files if commit.ingest_id in file.name]
         rows = ds.dataset([str(file) for file in own or files]).to_table(
@@ -75,16 +73,10 @@ class Lake:
         found = self.filters.format_version
         if found > schema.FORMAT_VERSION:
             raise LakeError(
-                f"{self.root} has format version {found}; this filterdb reads up to {schema.FORMAT_VERSION}: update filterdb"
+                f"{self.root} has format version {found}, newer than this filterdb reads "
+                f"(up to {schema.FORMAT_VERSION}): update filterdb"
             )
 
 
 def _commit(file: Path) -> Commit:
-    return Commit(unquote(file.parent.name.removeprefix("model=")), ingest_id_of(file), file)
-
-
-def iterate_files(lake: Lake) -> Iterator[tuple[str, Path]]:
-    """Every committed file of every table."""
-    for name in schema.TABLES:
-        for file in lake.log(name).files():
-            yield name, file
+    return Commit(model_of(file), ingest_id_of(file), file)

@@ -10,13 +10,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import uniform
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 
 from filterdb.errors import LakeError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 FORMAT_PROPERTY = "filterdb.formatVersion"
 CONFIGURATION = {"delta.enableExpiredLogCleanup": "false"}
@@ -41,7 +44,7 @@ class TableLog:
         self._delta = _load(directory, version)
 
     @classmethod
-    def create(cls, directory: Path, schema: pa.Schema, format_version: int) -> "TableLog":
+    def create(cls, directory: Path, schema: "pa.Schema", format_version: int) -> "TableLog":
         """The log in `directory`, made if there is none; safe when several processes do it at once."""
         if not exists(directory):
             configuration = {**CONFIGURATION, FORMAT_PROPERTY: str(format_version)}
@@ -82,7 +85,7 @@ class TableLog:
 
     def commit(
         self,
-        schema: pa.Schema,
+        schema: "pa.Schema",
         add: Sequence[DataFile],
         *,
         remove: Sequence[str] = (),

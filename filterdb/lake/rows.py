@@ -15,7 +15,6 @@ from filterdb.network import Facts, Layer, Network
 ROW_GROUP_ROWS = 524_288
 SMALL_ROW_GROUP_ROWS = 65_536
 CONSTANTS = ("dataset", "model")
-MOMENT_NAMES = ("n", *(f"s{i}" for i in range(9)), *(f"c{i}{j}" for i in range(9) for j in range(i, 9)))
 
 
 def filters_schema() -> pa.Schema:
@@ -90,9 +89,7 @@ LAYER_FACTS = (
 )
 
 
-def model_row(
-    network: Network, ingest_id: str, weights_sha256: str, ingested_at: datetime
-) -> dict[str, object]:
+def model_row(network: Network, ingest_id: str, weights_sha256: str, ingested_at: datetime) -> dict[str, object]:
     """The row of `models` for one network."""
     return {
         **asdict(network.facts),
@@ -157,5 +154,5 @@ def _repeat(value: int | None, rows: int, kind: pa.DataType) -> pa.Array:
 
 
 def _moment_columns(prefix: str, moments: Moments) -> dict[str, float]:
-    names = [f"{prefix}_{name}" for name in MOMENT_NAMES]
+    names = [f"{prefix}_{name}" for name in schema.MOMENT_NAMES]
     return dict(zip(names, moments.to_vector().tolist(), strict=True))

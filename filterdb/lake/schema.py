@@ -3,23 +3,26 @@
 import re
 from dataclasses import dataclass
 from functools import cache
-
-import pyarrow as pa
+from typing import TYPE_CHECKING
 
 from filterdb import resources
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 FORMAT_VERSION = 1
 TABLES = ("models", "layers", "pairs", "skips", "filters")
 
+MOMENT_NAMES = ("n", *(f"s{i}" for i in range(9)), *(f"c{i}{j}" for i in range(9) for j in range(i, 9)))
 ARROW_TYPES = {
-    "VARCHAR": pa.string(),
-    "BOOLEAN": pa.bool_(),
-    "TINYINT": pa.int8(),
-    "INTEGER": pa.int32(),
-    "BIGINT": pa.int64(),
-    "FLOAT": pa.float32(),
-    "DOUBLE": pa.float64(),
-    "TIMESTAMP": pa.timestamp("us"),
+    "VARCHAR": "string",
+    "BOOLEAN": "bool",
+    "TINYINT": "int8",
+    "INTEGER": "int32",
+    "BIGINT": "int64",
+    "FLOAT": "float32",
+    "DOUBLE": "float64",
+    "TIMESTAMP": "timestamp[us]",
 }
 COLUMN = re.compile(r"^ {4}(\w+) (\w+)( NOT NULL)?,? +-- ([^|]+?) \| (.+)$")
 
@@ -44,12 +47,13 @@ class Table:
     columns: tuple[Column, ...]
 
     @property
-    def arrow(self) -> pa.Schema:
+    def arrow(self) -> "pa.Schema":
         """The Arrow schema, with the format version in its metadata."""
-        fields = [pa.field(c.name, ARROW_TYPES[c.sql_type], c.nullable) for c in self.columns]
-        return pa.schema(
-            fields, {"filterdb.table": self.name, "filterdb.format_version": str(FORMAT_VERSION)}
-        )
+        import pyarrow as pa
+
+        types = {sql: pa.type_for_alias(alias) for sql, alias in ARROW_TYPES.items()}
+        fields = [pa.field(c.name, types[c.sql_type], c.nullable) for c in self.columns]
+        return pa.schema(fields, {"filterdb.table": self.name, "filterdb.format_version": str(FORMAT_VERSION)})
 
 
 @cache
@@ -63,8 +67,6 @@ def table(name: str) -> Table:
 def _column(table_name: str, line: str) -> Column:
     match = COLUMN.match(line)
     if match is None:
-        raise ValueError(
-            f"schema/{table_name}.sql: not of the form 'name TYPE [NOT NULL], -- unit | meaning': {line}"
-        )
+        raise ValueError(f"schema/{table_name}.sql: not of the form 'name TYPE [NOT NULL], -- unit | meaning': {line}")
     name, sql_type, not_null, unit, meaning = match.groups()
     return Column(name, sql_type, not_null is None, unit, meaning)

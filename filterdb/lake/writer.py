@@ -1,9 +1,7 @@
 """Bringing networks into a lake: one file of filters and a few rows each, visible all at once or not at all."""
 
 import hashlib
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -15,10 +13,12 @@ import pyarrow as pa
 from filterdb.analysis import LayerSummary, summarize_layer
 from filterdb.errors import FilterdbError, SourceError, UsageError
 from filterdb.lake import rows, schema
-from filterdb.lake.files import filters_path, new_parquet, write_parquet
+from filterdb.lake.files import new_parquet, write_parquet
 from filterdb.lake.lake import Commit, Lake
 from filterdb.lake.log import DataFile
+from filterdb.lake.names import filters_path
 from filterdb.network import Layer, Network, Skip
+from filterdb.parallel import ordered_map
 
 Progress = Callable[[int], None]
 
@@ -102,13 +102,9 @@ def _commit(lake: Lake, file: DataFile, network: Network, ingest_id: str, presen
         if lake.find(model) != present:
             raise AlreadyThere(model)
 
-    replaced = (
-        [] if present is None else [present.file.relative_to(lake.filters.directory.resolve()).as_posix()]
-    )
+    replaced = [] if present is None else [present.file.relative_to(lake.filters.directory.resolve()).as_posix()]
     note = {"model": model, "ingest_id": ingest_id}
-    lake.filters.commit(
-        schema.table("filters").arrow, [file], remove=replaced, note=note, check=still_as_before
-    )
+    lake.filters.commit(schema.table("filters").arrow, [file], remove=replaced, note=note, check=still_as_before)
 
 
 def _append(lake: Lake, name: str, records: list[dict[str, object]], ingest_id: str) -> None:
@@ -122,7 +118,8 @@ def _append(lake: Lake, name: str, records: list[dict[str, object]], ingest_id: 
 def _write_filters(
     root: Path, network: Network, ingest_id: str, threads: int, progress: Progress
 ) -> tuple[DataFile, list[dict[str, object]], str]:
-    path = filters_path(network.facts, ingest_id)
+    facts = network.facts
+    path = filters_path(facts.dataset, facts.robust, facts.model, ingest_id)
     digest = hashlib.sha256()
     layer_rows: list[dict[str, object]] = []
 
@@ -130,11 +127,9 @@ def _write_filters(
         first_row = 0
         for index, (layer, filters, summary) in enumerate(_summarized(network, threads)):
             digest.update(filters)
-            layer_rows.append(
-                rows.layer_row(network.facts.model, ingest_id, index, first_row, layer, summary)
-            )
+            layer_rows.append(rows.layer_row(facts.model, ingest_id, index, first_row, layer, summary))
             first_row += len(filters)
-            for table in rows.filter_tables(network.facts, index, layer, filters, summary):
+            for table in rows.filter_tables(facts, index, layer, filters, summary):
                 yield layer.depth_decile, table
 
     with new_parquet(root, path, rows.filters_schema()) as (sink, finished):
@@ -151,14 +146,7 @@ def _summarized(network: Network, threads: int) -> Iterator[tuple[Layer, np.ndar
         filters = _read(network, layer)
         return layer, filters, summarize_layer(filters, layer.out_channels, layer.groups or 1)
 
-    with ThreadPoolExecutor(max_workers=threads) as pool:
-        pending = deque()
-        for layer in network.layers:
-            pending.append(pool.submit(work, layer))
-            if len(pending) > threads:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+    return ordered_map(work, network.layers, threads)
 
 
 def _read(network: Network, layer: Layer) -> np.ndarray:

@@ -1,9 +1,9 @@
 -- Second moments of filters: a STRUCT of 55 DOUBLEs, n (count), s0 … s8 (sums), c00 … c88 (sums of products).
--- Aggregates; they merge exactly, so any grouping of any partition gives the same. NULL-free input is expected.
+-- Aggregates; they merge exactly, so any grouping of any partition gives the same. Filters of NULLs are left out.
 
 -- raw_moments(w0, …, w8): of the filters as they are.
 CREATE OR REPLACE MACRO raw_moments(w0, w1, w2, w3, w4, w5, w6, w7, w8) AS {
-    'n': count(*)::DOUBLE,
+    'n': count(w0)::DOUBLE,
     's0': sum(w0::DOUBLE), 's1': sum(w1::DOUBLE), 's2': sum(w2::DOUBLE),
     's3': sum(w3::DOUBLE), 's4': sum(w4::DOUBLE), 's5': sum(w5::DOUBLE),
     's6': sum(w6::DOUBLE), 's7': sum(w7::DOUBLE), 's8': sum(w8::DOUBLE),

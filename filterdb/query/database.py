@@ -1,0 +1,210 @@
+"""A lake, open for questions: SQL, splits, and the divergence between two of them."""
+
+import os
+import weakref
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from filterdb.errors import UsageError
+from filterdb.lake.lake import Lake
+from filterdb.query import connection, split, statements
+from filterdb.query.split import Level
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
+    from filterdb.analysis import PCA, Moments
+
+By = str | Sequence[str]
+
+
+class Database:
+    """A read-only view of one lake at one version. Use it as a context manager, or `close()` it.
+
+    `version` is the number of the commit to look at (default: the newest, fixed when opened);
+    `threads` and `memory_limit` (e.g. '2GB') bound what queries may use.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        version: int | None = None,
+        *,
+        threads: int | None = None,
+        memory_limit: str | None = None,
+    ) -> None:
+        self.lake = Lake(Path(path), version)
+        self.threads = threads or os.cpu_count() or 1
+        self.connection = connection.connect(self.lake, threads=self.threads, memory_limit=memory_limit)
+        self._finalizer = weakref.finalize(self, self.connection.close)
+
+    @property
+    def version(self) -> int:
+        """The lake version that every answer is of."""
+        return self.lake.version
+
+    def sql(self, query: str, params: Mapping[str, object] | None = None) -> duckdb.DuckDBPyRelation:
+        """The relation that one SELECT yields; `.pl()`, `.fetchall()`, … run it.
+
+        `params` are the values of `$name` in the text. Raises UsageError if it is not one SELECT.
+        """
+        try:
+            split.check_single_select(self.connection, query, "a query")
+            return self.connection.sql(query, params=dict(params) if params else None)
+        except duckdb.Error as error:
+            raise UsageError(split.first_line(error)) from error
+
+    def split(self, text: str) -> "Split":
+        """The filters that `text`, a predicate or a SELECT, speaks of; see `filterdb.query.split`."""
+        return Split(self, split.resolve(self.connection, text))
+
+    def kl(
+        self,
+        p: "Split | str",
+        q: "Split | str",
+        by: By = (),
+        basis: "Split | PCA | None" = None,
+        *,
+        definition: str = statements.PAPER,
+    ) -> "pl.DataFrame":
+        """Symmetric KL divergence (Eq. 10) of two splits on a common basis, per group of `by`.
+
+        `basis`: None for that of both splits together, a split, or a PCA. Columns: those of `by`, kl
+        (nats; NULL where a side has no filters), n_p, n_q (non-sparse filters), bins, range, definition.
+        Both definitions agree here; the one asked for is named in the result. Cost: one pass over the
+        filters of each split.
+        """
+        from filterdb.query import divergence
+
+        check_definition(definition)
+        return divergence.by_group(self._as_split(p), self._as_split(q), _names(by), basis, definition)
+
+    def close(self) -> None:
+        """Release the connection; open relations of it cannot be read any more."""
+        self._finalizer()
+
+    def __enter__(self) -> "Database":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _as_split(self, value: "Split | str") -> "Split":
+        return self.split(value) if isinstance(value, str) else value
+
+
+class Split:
+    """A set of filters of a Database. Nothing is computed before it is asked for."""
+
+    def __init__(self, database: Database, resolved: split.Resolved) -> None:
+        self.database = database
+        self.text, self.level, self.sql = resolved.text, resolved.level, resolved.sql
+
+    def __repr__(self) -> str:
+        return f"Split({self.text!r}, level={self.level.value!r})"
+
+    def count(self) -> int:
+        """How many filters the split holds, sparse ones included."""
+        return self.rows(self.count_statement())[0][0]
+
+    def moments(self, *, scaled: bool = True) -> "Moments":
+        """Second moments of the non-sparse filters: each scaled to [−1, 1] (Eq. 3), or as they are."""
+        return self.moments_by((), scaled=scaled)[()]
+
+    def moments_by(self, by: By, *, scaled: bool = True) -> "dict[tuple, Moments]":
+        """`moments` of each group, keyed by its values of the columns `by`."""
+        from filterdb.analysis import Moments
+
+        names = _names(by)
+        rows = self.rows(self.moments_statement(names, scaled=scaled))
+        return {tuple(row[:-1]): _moments(row[-1], Moments) for row in rows}
+
+    def pca(self) -> "PCA":
+        """The structure of the split's scaled, non-sparse filters (Eq. 4, 5)."""
+        from filterdb.analysis import PCA
+
+        return PCA.from_moments(self.moments())
+
+    def metrics(self, by: By = (), *, definition: str = statements.PAPER) -> "pl.DataFrame":
+        """n_filters, sparsity, variance_entropy, orthogonality per group of the columns `by`.
+
+        `definition`: entropy of filters as they are (`paper`) or scaled (`published`). Orthogonality
+        is NULL for a split of single filters.
+        """
+        return self._run(self.metrics_statement(_names(by), definition)).pl()
+
+    def histograms(
+        self, basis: "PCA", by: By = (), value_range: tuple[float, float] | None = None
+    ) -> "dict[tuple, np.ndarray]":
+        """Histograms (9, 70) of the non-sparse filters' coefficients on `basis`, per group of `by`.
+
+        `value_range`: (low, high) for all nine axes; default: the basis' `coefficient_range()`.
+        """
+        from filterdb.query import histograms
+
+        return histograms.of_split(self, _names(by), basis, value_range or basis.coefficient_range())
+
+    def count_statement(self) -> str:
+        """The SQL behind `count`."""
+        is_layers = self.level is Level.LAYER
+        return (statements.count_of_layers if is_layers else statements.count_of_filters)(self.sql)
+
+    def moments_statement(self, by: Sequence[str] = (), *, scaled: bool = True) -> str:
+        """The SQL behind `moments` and `pca`."""
+        is_layers = self.level is Level.LAYER
+        compose = statements.moments_of_layers if is_layers else statements.moments_of_filters
+        return compose(self.source(by), by, scaled=scaled)
+
+    def metrics_statement(self, by: Sequence[str] = (), definition: str = statements.PAPER) -> str:
+        """The SQL behind `metrics`."""
+        check_definition(definition)
+        is_layers = self.level is Level.LAYER
+        compose = statements.metrics_of_layers if is_layers else statements.metrics_of_filters
+        return compose(self.source(by), by, definition)
+
+    def explain(self) -> str:
+        """In one line: how questions about this split are answered."""
+        if self.level is Level.LAYER:
+            filters, layers = self.rows(self.count_statement())[0]
+            return f"{self.text}: {filters:,} filters in {layers:,} layers, answered from the layers' summaries"
+        return f"{self.text}: looks at single filters, answered by a scan of {self.count():,} filters"
+
+    def source(self, by: Sequence[str]) -> str:
+        """The split's SELECT, checked to have the columns `by`."""
+        columns = self._columns
+        for name in by:
+            if name not in columns:
+                raise UsageError(f"cannot group by {name!r}: choose among {', '.join(columns)}")
+        return self.sql
+
+    @cached_property
+    def _columns(self) -> list[str]:
+        return [name for name in self._run(self.sql).columns if not name.endswith("_moments")]
+
+    def rows(self, sql: str, params: dict | None = None) -> list[tuple]:
+        """The rows of a statement about this split."""
+        return self._run(sql, params).fetchall()
+
+    def _run(self, sql: str, params: dict | None = None) -> duckdb.DuckDBPyRelation:
+        return self.database.connection.sql(sql, params=params)
+
+
+def check_definition(definition: str) -> None:
+    """Raise UsageError unless `definition` is a known one."""
+    if definition not in statements.DEFINITIONS:
+        raise UsageError(f"definition {definition!r}: choose one of {', '.join(statements.DEFINITIONS)}")
+
+
+def _names(by: By) -> tuple[str, ...]:
+    return (by,) if isinstance(by, str) else tuple(by)
+
+
+def _moments(struct: dict | None, kind: type["Moments"]) -> "Moments":
+    if struct is None or not struct["n"]:
+        return kind.empty()
+    return kind.from_vector(list(struct.values()))

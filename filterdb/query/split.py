@@ -1,0 +1,117 @@
+"""Splits: the sets of filters that analyses are asked of, written in SQL.
+
+A split is a predicate (`robust AND dataset = 'cifar10'`) or one SELECT over the views. If it speaks
+of whole layers it is answered from their summaries; only what looks at single filters scans.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import duckdb
+
+from filterdb.errors import UsageError
+
+FILTER_COLUMNS = frozenset({"sparse", "max_abs", *(f"w{i}" for i in range(9))})
+
+
+class Level(StrEnum):
+    """What a split is made of: whole layers (summaries answer) or single filters (a scan answers)."""
+
+    LAYER = "layer"
+    FILTER = "filter"
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A split that was found to bind: what the user wrote, its level, and a SELECT of its rows."""
+
+    text: str
+    level: Level
+    sql: str
+
+
+def resolve(connection: duckdb.DuckDBPyConnection, text: str) -> Resolved:
+    """Find out what `text` asks for; nothing is executed.
+
+    Raises UsageError on anything but one predicate or one SELECT, on unknown columns, and on a
+    SELECT that yields neither layers (columns model, layer, or model alone) nor filters (w0 … w8,
+    max_abs, sparse).
+    """
+    try:
+        return _resolve_predicate(connection, text) if _is_expression(text) else _resolve_select(connection, text)
+    except duckdb.Error as error:
+        raise UsageError(f"split {shorten(text)}: {first_line(error)}") from error
+
+
+def check_single_select(connection: duckdb.DuckDBPyConnection, text: str, what: str) -> None:
+    """Refuse everything but one SELECT (or EXPLAIN of one); raises UsageError or duckdb.ParserException."""
+    statements = connection.extract_statements(text)
+    kinds = [statement.type.name for statement in statements]
+    if kinds == ["EXPLAIN"]:
+        return check_single_select(connection, _explained(statements[0].query), what)
+    if kinds != ["SELECT"]:
+        raise UsageError(f"{what} must be one SELECT; got {', '.join(kinds) or 'nothing'}")
+    return None
+
+
+def first_line(error: Exception) -> str:
+    """What DuckDB says was wrong, with its suggestions, in one line."""
+    message = str(error).split("\n\nLINE ")[0]
+    return " ".join(line.strip() for line in message.splitlines() if line.strip())
+
+
+def shorten(text: str) -> str:
+    """`text` quoted, in one line of bearable length."""
+    line = " ".join(text.split())
+    return repr(line if len(line) <= 80 else line[:77] + "…")
+
+
+def _is_expression(text: str) -> bool:
+    try:
+        duckdb.SQLExpression(text)
+    except duckdb.Error:
+        return False
+    return True
+
+
+def _resolve_predicate(connection: duckdb.DuckDBPyConnection, text: str) -> Resolved:
+    layers, filters, both = (
+        f"SELECT * FROM {view} WHERE (\n{text}\n)" for view in ("layers", "filters", "filter_facts")
+    )
+    if _binds(connection, layers):
+        return Resolved(text, Level.LAYER, layers)
+    if _binds(connection, filters):
+        return Resolved(text, Level.FILTER, filters)
+    connection.sql(both)
+    return Resolved(text, Level.FILTER, both)
+
+
+def _resolve_select(connection: duckdb.DuckDBPyConnection, text: str) -> Resolved:
+    check_single_select(connection, text, "a split")
+    select = text.strip().rstrip(";")
+    columns = set(connection.sql(select).columns)
+    if columns >= FILTER_COLUMNS:
+        return Resolved(text, Level.FILTER, select)
+    keys = [key for key in ("model", "layer") if key in columns]
+    if "model" not in keys:
+        raise UsageError(
+            f"split {shorten(text)}: a SELECT must yield model and layer, model alone, "
+            f"or w0 … w8, max_abs and sparse; it yields {', '.join(sorted(columns))}"
+        )
+    return Resolved(text, Level.LAYER, f"SELECT * FROM layers SEMI JOIN (\n{select}\n) USING ({', '.join(keys)})")
+
+
+def _binds(connection: duckdb.DuckDBPyConnection, sql: str) -> bool:
+    try:
+        connection.sql(sql)
+    except duckdb.BinderException:
+        return False
+    return True
+
+
+def _explained(query: str) -> str:
+    words = query.split(None, 1)[1]
+    while words.lstrip().upper().startswith(("ANALYZE", "(")):
+        words = words.lstrip()
+        words = words.partition(")")[2] if words.startswith("(") else words.split(None, 1)[1]
+    return words

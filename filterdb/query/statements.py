@@ -1,0 +1,96 @@
+"""The statements behind the analyses, as SQL text that also runs in `filterdb sql` and is shown by --show-sql.
+
+They only compose macros (`schema/macros/`) with a split and the names of columns to group by.
+"""
+
+from collections.abc import Sequence
+
+from filterdb.query.quoting import identifier
+
+WEIGHTS = ", ".join(f"w{i}" for i in range(9))
+PAPER, PUBLISHED = "paper", "published"
+DEFINITIONS = (PAPER, PUBLISHED)
+ENTROPY_COLUMN = {PAPER: "variance_entropy", PUBLISHED: "variance_entropy_scaled"}
+
+
+def count_of_layers(split: str) -> str:
+    """How many filters and layers a layer-level split holds."""
+    return f"SELECT coalesce(sum(n_filters), 0)::BIGINT AS n_filters, count(*) AS n_layers FROM ({split})"
+
+
+def count_of_filters(split: str) -> str:
+    """How many filters a filter-level split holds."""
+    return f"SELECT count(*) AS n_filters FROM ({split})"
+
+
+def moments_of_layers(split: str, by: Sequence[str], *, scaled: bool = True) -> str:
+    """Second moments of the non-sparse filters of a layer-level split, from the stored summaries."""
+    column = "scaled_moments" if scaled else "raw_moments"
+    return _grouped(by, f"merge_moments({column}) AS moments", split)
+
+
+def moments_of_filters(split: str, by: Sequence[str], *, scaled: bool = True) -> str:
+    """Second moments of the non-sparse filters of a filter-level split, from every filter."""
+    macro = f"scaled_moments({WEIGHTS}, max_abs)" if scaled else f"raw_moments({WEIGHTS})"
+    return _grouped(by, f"{macro} AS moments", f"FROM ({split}) WHERE NOT sparse")
+
+
+def metrics_of_layers(split: str, by: Sequence[str], definition: str) -> str:
+    """Quality metrics of a layer-level split: sparsity over all filters, entropy weighted by non-sparse
+    filters, orthogonality by output channels, as the paper pools a network's layers in a decile."""
+    entropy = ENTROPY_COLUMN[definition]
+    values = (
+        "sum(n_filters)::BIGINT AS n_filters, "
+        "pooled_sparsity(n_sparse, n_filters) AS sparsity, "
+        f"weighted_mean({entropy}, n_filters - n_sparse) AS variance_entropy, "
+        "weighted_mean(orthogonality, out_channels) AS orthogonality"
+    )
+    return _grouped(by, values, split)
+
+
+def metrics_of_filters(split: str, by: Sequence[str], definition: str) -> str:
+    """The same for a filter-level split: entropy per layer from the filters, no orthogonality."""
+    dense = ", ".join(f"CASE WHEN NOT sparse THEN w{i} END" for i in range(9))
+    moments = f"scaled_moments({dense}, max_abs)" if definition == PUBLISHED else f"raw_moments({dense})"
+    per_layer = _grouped(
+        [*by, *(key for key in ("model", "layer") if key not in by)],
+        f"count(*) AS n_filters, count_if(sparse) AS n_sparse, variance_entropy({moments}) AS entropy",
+        split,
+    )
+    values = (
+        "sum(n_filters)::BIGINT AS n_filters, "
+        "pooled_sparsity(n_sparse, n_filters) AS sparsity, "
+        "weighted_mean(entropy, n_filters - n_sparse) AS variance_entropy, "
+        "NULL::DOUBLE AS orthogonality"
+    )
+    return _grouped(by, values, per_layer)
+
+
+def bins_of_filters(split: str, by: Sequence[str]) -> str:
+    """How many filters of a split lie in each bin of each axis of the basis $components, $shifts, $low, $high."""
+    bins = f"coefficient_bins({WEIGHTS}, max_abs, $components, $shifts, $low, $high)"
+    long = f"SELECT {_list(by)}unnest(range(9)) AS axis, unnest({bins}) AS bin FROM ({split}) WHERE NOT sparse"
+    return _grouped([*by, "axis", "bin"], "count(*) AS n", long)
+
+
+def rows_of_layers(split: str, by: Sequence[str]) -> str:
+    """Where the rows of a layer-level split lie: file, first row and number of rows of each layer."""
+    groups = "".join(f"split.{identifier(name)}, " for name in by)
+    return (
+        f"SELECT {groups}network.file, place.first_row, place.n_filters "
+        f"FROM (SELECT {_list(by)}model AS _model, layer AS _layer FROM ({split})) AS split "
+        "JOIN stored.commits AS network ON network.model = split._model "
+        "JOIN stored.layers AS place ON place.ingest_id = network.ingest_id AND place.layer = split._layer"
+    )
+
+
+def _grouped(by: Sequence[str], values: str, split: str) -> str:
+    source = split if split.startswith("FROM ") else f"FROM ({split})"
+    if not by:
+        return f"SELECT {values} {source}"
+    positions = ", ".join(str(number) for number in range(1, len(by) + 1))
+    return f"SELECT {_list(by)}{values} {source} GROUP BY {positions} ORDER BY {positions}"
+
+
+def _list(names: Sequence[str]) -> str:
+    return "".join(f"{identifier(name)}, " for name in names)
