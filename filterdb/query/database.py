@@ -2,7 +2,7 @@
 
 import os
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ import duckdb
 from filterdb.errors import UsageError
 from filterdb.lake.lake import Lake
 from filterdb.query import connection, split, statements
+from filterdb.query.names import Definition
 from filterdb.query.split import Level
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from filterdb.analysis import PCA, Moments
 
 By = str | Sequence[str]
+BATCH = 10_000
 
 
 class Database:
@@ -59,6 +61,15 @@ class Database:
         except duckdb.Error as error:
             raise UsageError(split.first_line(error)) from error
 
+    def stream(self, query: str, params: Mapping[str, object] | None = None) -> tuple[list[str], Iterator[tuple]]:
+        """Column names and rows of one SELECT, fetched batch by batch; memory does not grow with the result."""
+        try:
+            split.check_single_select(self.connection, query, "a query")
+            cursor = self.connection.cursor().execute(query, dict(params) if params else None)
+        except duckdb.Error as error:
+            raise UsageError(split.first_line(error)) from error
+        return [column[0] for column in cursor.description], _fetch(cursor)
+
     def split(self, text: str) -> "Split":
         """The filters that `text`, a predicate or a SELECT, speaks of; see `filterdb.query.split`."""
         return Split(self, split.resolve(self.connection, text))
@@ -70,7 +81,7 @@ class Database:
         by: By = (),
         basis: "Split | PCA | None" = None,
         *,
-        definition: str = statements.PAPER,
+        definition: str = Definition.PAPER,
     ) -> "pl.DataFrame":
         """Symmetric KL divergence (Eq. 10) of two splits on a common basis, per group of `by`.
 
@@ -81,8 +92,9 @@ class Database:
         """
         from filterdb.query import divergence
 
-        check_definition(definition)
-        return divergence.by_group(self._as_split(p), self._as_split(q), _names(by), basis, definition)
+        return divergence.by_group(
+            self._as_split(p), self._as_split(q), _names(by), basis, known_definition(definition)
+        )
 
     def close(self) -> None:
         """Release the connection; open relations of it cannot be read any more."""
@@ -130,7 +142,7 @@ class Split:
 
         return PCA.from_moments(self.moments())
 
-    def metrics(self, by: By = (), *, definition: str = statements.PAPER) -> "pl.DataFrame":
+    def metrics(self, by: By = (), *, definition: str = Definition.PAPER) -> "pl.DataFrame":
         """n_filters, sparsity, variance_entropy, orthogonality per group of the columns `by`.
 
         `definition`: entropy of filters as they are (`paper`) or scaled (`published`). Orthogonality
@@ -160,12 +172,19 @@ class Split:
         compose = statements.moments_of_layers if is_layers else statements.moments_of_filters
         return compose(self.source(by), by, scaled=scaled)
 
-    def metrics_statement(self, by: Sequence[str] = (), definition: str = statements.PAPER) -> str:
+    def metrics_statement(self, by: Sequence[str] = (), definition: str = Definition.PAPER) -> str:
         """The SQL behind `metrics`."""
-        check_definition(definition)
         is_layers = self.level is Level.LAYER
         compose = statements.metrics_of_layers if is_layers else statements.metrics_of_filters
-        return compose(self.source(by), by, definition)
+        return compose(self.source(by), by, known_definition(definition))
+
+    def histograms_statement(self, by: By = ()) -> str:
+        """The SQL that equals `histograms`: what runs for a split of filters, the kernel's twin for one of layers."""
+        names = _names(by)
+        self.source(names)
+        if self.level is Level.FILTER:
+            return statements.bins_of_filters(self.sql, names)
+        return statements.bins_of_filters(statements.filters_of_layers(self.sql, names), names)
 
     def explain(self) -> str:
         """In one line: how questions about this split are answered."""
@@ -194,10 +213,20 @@ class Split:
         return self.database.connection.sql(sql, params=params)
 
 
-def check_definition(definition: str) -> None:
-    """Raise UsageError unless `definition` is a known one."""
-    if definition not in statements.DEFINITIONS:
-        raise UsageError(f"definition {definition!r}: choose one of {', '.join(statements.DEFINITIONS)}")
+def _fetch(cursor: duckdb.DuckDBPyConnection) -> Iterator[tuple]:
+    try:
+        while rows := cursor.fetchmany(BATCH):
+            yield from rows
+    except duckdb.Error as error:
+        raise UsageError(split.first_line(error)) from error
+
+
+def known_definition(name: str) -> Definition:
+    """The definition called `name`; UsageError if there is none."""
+    try:
+        return Definition(name)
+    except ValueError as error:
+        raise UsageError(f"definition {name!r}: choose one of {', '.join(Definition)}") from error
 
 
 def _names(by: By) -> tuple[str, ...]:

@@ -5,12 +5,11 @@ They only compose macros (`schema/macros/`) with a split and the names of column
 
 from collections.abc import Sequence
 
+from filterdb.query.names import Definition
 from filterdb.query.quoting import identifier
 
 WEIGHTS = ", ".join(f"w{i}" for i in range(9))
-PAPER, PUBLISHED = "paper", "published"
-DEFINITIONS = (PAPER, PUBLISHED)
-ENTROPY_COLUMN = {PAPER: "variance_entropy", PUBLISHED: "variance_entropy_scaled"}
+ENTROPY_COLUMN = {Definition.PAPER: "variance_entropy", Definition.PUBLISHED: "variance_entropy_scaled"}
 
 
 def count_of_layers(split: str) -> str:
@@ -35,7 +34,7 @@ def moments_of_filters(split: str, by: Sequence[str], *, scaled: bool = True) ->
     return _grouped(by, f"{macro} AS moments", f"FROM ({split}) WHERE NOT sparse")
 
 
-def metrics_of_layers(split: str, by: Sequence[str], definition: str) -> str:
+def metrics_of_layers(split: str, by: Sequence[str], definition: Definition) -> str:
     """Quality metrics of a layer-level split: sparsity over all filters, entropy weighted by non-sparse
     filters, orthogonality by output channels, as the paper pools a network's layers in a decile."""
     entropy = ENTROPY_COLUMN[definition]
@@ -48,10 +47,10 @@ def metrics_of_layers(split: str, by: Sequence[str], definition: str) -> str:
     return _grouped(by, values, split)
 
 
-def metrics_of_filters(split: str, by: Sequence[str], definition: str) -> str:
+def metrics_of_filters(split: str, by: Sequence[str], definition: Definition) -> str:
     """The same for a filter-level split: entropy per layer from the filters, no orthogonality."""
     dense = ", ".join(f"CASE WHEN NOT sparse THEN w{i} END" for i in range(9))
-    moments = f"scaled_moments({dense}, max_abs)" if definition == PUBLISHED else f"raw_moments({dense})"
+    moments = f"scaled_moments({dense}, max_abs)" if definition is Definition.PUBLISHED else f"raw_moments({dense})"
     per_layer = _grouped(
         [*by, *(key for key in ("model", "layer") if key not in by)],
         f"count(*) AS n_filters, count_if(sparse) AS n_sparse, variance_entropy({moments}) AS entropy",
@@ -71,6 +70,14 @@ def bins_of_filters(split: str, by: Sequence[str]) -> str:
     bins = f"coefficient_bins({WEIGHTS}, max_abs, $components, $shifts, $low, $high)"
     long = f"SELECT {_list(by)}unnest(range(9)) AS axis, unnest({bins}) AS bin FROM ({split}) WHERE NOT sparse"
     return _grouped([*by, "axis", "bin"], "count(*) AS n", long)
+
+
+def filters_of_layers(split: str, by: Sequence[str]) -> str:
+    """The filters of a layer-level split, with the columns `by` of their layers."""
+    own = ("model", "layer", "sparse", "max_abs", *(f"w{i}" for i in range(9)))
+    groups = "".join(f"split.{identifier(name)}, " for name in by if name not in own)
+    columns = ", ".join(f"filters.{name}" for name in own)
+    return f"SELECT {groups}{columns} FROM filters JOIN ({split}) AS split USING (model, layer)"
 
 
 def rows_of_layers(split: str, by: Sequence[str]) -> str:

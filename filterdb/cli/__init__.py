@@ -1,0 +1,48 @@
+"""The command line: thin commands over the library, one place for errors and exit codes."""
+
+import os
+import sys
+
+ERROR, USAGE, PART_FAILED, INTERRUPTED = 1, 2, 3, 130
+
+
+def main() -> None:
+    """The entry point `filterdb`."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; return its exit code. Every foreseen error is one line on stderr."""
+    import typer
+
+    from filterdb.cli.app import app
+    from filterdb.errors import FilterdbError
+
+    try:
+        return app(arguments, prog_name="filterdb", standalone_mode=False) or 0
+    except typer.Exit as done:
+        return done.exit_code
+    except typer.TyperException as error:
+        return _usage(error.format_message())
+    except FilterdbError as error:
+        return _fail(error, error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail("interrupted; what was finished is kept, run the same command again to go on", INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ERROR
+    except (OSError, MemoryError) as error:
+        return _fail(error or "out of memory: try --memory-limit and fewer --threads", ERROR)
+
+
+def _usage(message: str) -> int:
+    if message.startswith("Usage:"):
+        print(message)
+        return USAGE
+    return _fail(message.replace("Value error, ", ""), USAGE)
+
+
+def _fail(error: BaseException | str, code: int) -> int:
+    notes = "".join(f" ({note})" for note in getattr(error, "__notes__", []))
+    print(f"filterdb: {error}{notes}", file=sys.stderr)
+    return code

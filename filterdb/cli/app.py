@@ -1,0 +1,46 @@
+"""The commands by name."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from filterdb import __version__
+from filterdb.cli import ask, queries
+
+app = typer.Typer(
+    name="filterdb",
+    help="Every 3×3 filter of a model zoo as a database: ingest networks, ask in SQL, compare splits.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"filterdb {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    context: typer.Context,
+    lake: Annotated[
+        Path | None,
+        typer.Option("--lake", envvar="FILTERDB_LAKE", metavar="DIR", help="The lake; default ./filters.lake."),
+    ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    context.obj = lake
+
+
+app.command("info")(ask.info)
+app.command("sql")(ask.sql)
+app.add_typer(queries.app, name="queries")
+app.command("pca")(ask.pca)
+app.command("metrics")(ask.metrics)
+app.command("kl")(ask.kl)
