@@ -1,7 +1,7 @@
 """What a source hands to the lake: one network's facts, its layers of 3×3 filters, and what was left out."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -33,14 +33,20 @@ class Facts:
     license: str | None = None
     weights: str = "raw"
 
+    def in_form(self, *, fold_batchnorm: bool) -> "Facts":
+        """The network in one of its two forms; that with BatchNorm folded in has an id of its own."""
+        if not fold_batchnorm:
+            return self
+        return replace(self, model=f"{self.model}@bn_folded", weights="bn_folded")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
     """One live 3×3 convolution (or one layer of a table of filters).
 
     `read()` returns its filters as a C-contiguous float32 array of shape (n_filters, 9), row-major
-    over (out_channel, in_channel) unless `channels` says otherwise; it is called once, when the
-    layer is written, so that a network larger than memory can be ingested layer by layer.
+    over (out_channel, in_channel) unless `channels` says otherwise; it is called when the layer is
+    written, so that a network larger than memory can be ingested layer by layer.
     `in_channels` counts the inputs of one group. What a source does not know is None.
     """
 
@@ -81,3 +87,11 @@ class Network:
 
     def __iter__(self) -> Iterator[Layer]:
         return iter(self.layers)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A network that is loaded when its turn comes, and may then turn out not to load."""
+
+    model: str
+    load: Callable[[], Network]

@@ -2,12 +2,14 @@
 
 import os
 import sys
+import warnings
 
 ERROR, USAGE, PART_FAILED, INTERRUPTED = 1, 2, 3, 130
 
 
 def main() -> None:
     """The entry point `filterdb`."""
+    warnings.filterwarnings("ignore", category=FutureWarning)  # torch's and timm's notes to their own authors
     sys.exit(run(sys.argv[1:]))
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from filterdb import __version__
-from filterdb.cli import ask, queries
+from filterdb.cli import ask, ingest, queries
 
 app = typer.Typer(
     name="filterdb",
@@ -38,6 +38,7 @@ def common(
     context.obj = lake
 
 
+app.add_typer(ingest.app, name="ingest")
 app.command("info")(ask.info)
 app.command("sql")(ask.sql)
 app.add_typer(queries.app, name="queries")

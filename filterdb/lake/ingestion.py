@@ -1,0 +1,60 @@
+"""Many networks into one lake: each on its own, so that one that fails stops none of the others."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from filterdb.errors import FilterdbError
+from filterdb.lake.lake import Lake
+from filterdb.lake.writer import write_failure, write_network
+from filterdb.network import Job
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of one network: written, unchanged, replaced or failed (and then why)."""
+
+    model: str
+    outcome: str
+    n_layers: int = 0
+    n_filters: int = 0
+    n_skips: int = 0
+    error: FilterdbError | None = None
+
+
+def ingest(
+    root: Path,
+    jobs: Iterable[Job],
+    *,
+    replace: bool = False,
+    threads: int = 2,
+    progress: Progress = lambda model, done, total: None,
+) -> Iterator[Report]:
+    """Load and write every job in turn, a report for each; the lake in `root` is made if need be.
+
+    A network that fails is recorded in `skips` and the next one is taken. `progress` is called with
+    the model and its filters written so far and in all.
+    """
+    lake = Lake.create(root)
+    for job in jobs:
+        try:
+            yield _write(lake, job, replace, threads, progress)
+        except FilterdbError as error:
+            write_failure(lake, job.model, str(error))
+            yield Report(job.model, "failed", error=error)
+
+
+def _write(lake: Lake, job: Job, replace: bool, threads: int, progress: Progress) -> Report:
+    network = job.load()
+    done = 0
+
+    def advance(rows: int) -> None:
+        nonlocal done
+        done += rows
+        progress(job.model, done, network.n_filters)
+
+    progress(job.model, 0, network.n_filters)
+    outcome = write_network(lake, network, replace=replace, threads=threads, progress=advance)
+    return Report(job.model, outcome.value, len(network.layers), network.n_filters, len(network.skips))
