@@ -15,7 +15,8 @@ def network(module: nn.Module, facts: Facts, input_shape: tuple[int, ...], *, fo
     """`module` as a network of 3×3 layers; every other convolution becomes a skip with its reason.
 
     Layers hold references to the weights and read them when asked; those of a module on the meta
-    device can be planned, not read. The facts are put `in_form`. Raises SourceError when the forward pass fails or uses no 2-D convolution at all.
+    device can be planned, not read. The facts are put `in_form`. Raises SourceError when the forward
+    pass fails or uses no 2-D convolution at all.
     """
     extraction = extract(module, input_shape, fold_batchnorm=fold_batchnorm)
     if not extraction.convolutions:
