@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from filterdb.analysis import plain
-from filterdb.analysis.moments import as_rows, row_chunks
+from filterdb.analysis import kernels
+from filterdb.analysis.moments import as_rows
 from filterdb.analysis.pca import PCA
 from filterdb.errors import UsageError
 
-BINS = 70
+_CHUNK = 1 << 16
 _EMPTY_DENSITY = float(np.finfo(np.float32).eps)
 
 
@@ -17,7 +17,7 @@ def coefficient_histogram(
     filters: np.ndarray,
     pca: PCA,
     value_range: tuple[float, float] | None = None,
-    bins: int = BINS,
+    bins: int = kernels.BINS,
 ) -> np.ndarray:
     """(9, bins) int64: how many filters have their coefficient on each axis in each bin.
 
@@ -25,10 +25,11 @@ def coefficient_histogram(
     [a, b) of equal width over `value_range` (default: the basis' `coefficient_range`), the last one
     closed; what lies outside counts in the first or last, so that every row sums to n.
     """
-    low, high = pca.coefficient_range() if value_range is None else value_range
     counts = np.zeros((9, bins), dtype=np.int64)
-    for chunk in row_chunks(as_rows(filters)):
-        counts += plain.histogram(chunk.T.astype(np.float64), pca.components, pca.mean, (low, high), bins)
+    rows = as_rows(filters)
+    for start in range(0, max(len(rows), 1), _CHUNK):
+        weights = np.ascontiguousarray(rows[start : start + _CHUNK].T)
+        counts += kernels.column_histogram(weights, pca, value_range, bins, scaled=False)
     return counts
 
 
@@ -55,6 +56,8 @@ def symmetric_kl_by_axis(
     Empty bins have density (count / (n · bin width)) float32 eps, then each histogram is normalised
     again, as published. NaN where either has no filters. Counts may be weighted.
     """
+    if np.shape(counts_p) != np.shape(counts_q):
+        raise UsageError(f"histograms of shapes {np.shape(counts_p)} and {np.shape(counts_q)} cannot be compared")
     p = _probabilities(counts_p, value_range)
     q = _probabilities(counts_q, value_range)
     return ((p - q) * np.log(p / q)).sum(axis=-1)
@@ -62,9 +65,7 @@ def symmetric_kl_by_axis(
 
 def _probabilities(counts: np.ndarray, value_range: tuple[float, float]) -> np.ndarray:
     counts = np.asarray(counts, dtype=np.float64)
-    low, high = value_range
-    if not low < high:
-        raise UsageError(f"a histogram range must be (low, high) with low < high; got ({low}, {high})")
+    low, high = kernels.checked_range(value_range)
     n = counts.sum(axis=-1, keepdims=True)
     density = counts / np.where(n > 0, n * (high - low) / counts.shape[-1], np.nan)
     density = np.where(density == 0, _EMPTY_DENSITY, density)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from filterdb.analysis.moments import Moments, covariance, unpack
+from filterdb.analysis.moments import Moments, covariances, unpack
 
 # Below this share of the mean square a variance is rounding of the uncentred sums, not data.
 _ZERO_VARIANCE = 1e-12
@@ -97,7 +97,7 @@ def variance_ratio(variances: np.ndarray) -> np.ndarray:
 
 def _finite_covariance(vectors: np.ndarray) -> np.ndarray:
     """Covariances with zeros where undefined: LAPACK refuses NaN."""
-    matrices = covariance(vectors)
+    matrices = covariances(vectors)
     return np.where(np.isnan(matrices), 0.0, matrices)
 
 

@@ -1,13 +1,14 @@
-"""The hot loops in numpy: the reference that `compiled` must equal, and its stand-in without numba.
+"""The hot loops in numpy: what `compiled` must equal, and what runs without numba or on few filters.
 
-Rows are filters (n, 9); columns are the nine weights w0 … w8 as arrays (n,) of their own, as Arrow
-holds them. `maxima` (n,) are the filters' max|F|, `sparse` (n,) bool marks filters to leave out.
-Moments leave as vectors (55,), see `Moments.to_vector`.
+Rows are filters (n, 9) in memory order; columns are the nine weights as arrays (n,), as Arrow holds
+them. Moments leave as vectors (55,), see `Moments.to_vector`. Non-finite weights are not looked for
+here: they turn moments into NaN and stay uncounted in histograms, where `kernels` notices.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,86 +16,94 @@ CHUNK = 1 << 13
 _UPPER = np.triu_indices(9)
 
 
+class Columns(NamedTuple):
+    """Filters by weight, and how they are to be taken.
+
+    `weights`: nine arrays (n,). `maxima` (n,): max|F| of each, or None to compute it where needed.
+    `sparse` (n,) bool: filters to leave out, or None. `scaled`: each divided by its maximum.
+    """
+
+    weights: tuple[np.ndarray, ...]
+    maxima: np.ndarray | None = None
+    sparse: np.ndarray | None = None
+    scaled: bool = False
+
+    @property
+    def n_kept(self) -> int:
+        n_sparse = 0 if self.sparse is None else int(np.count_nonzero(self.sparse))
+        return len(self.weights[0]) - n_sparse
+
+
+class Binning(NamedTuple):
+    """Bins of coefficients: floor((components · F − shifts) · per_width), cut to 0 … bins − 1."""
+
+    components: np.ndarray
+    shifts: np.ndarray
+    per_width: float
+    bins: int
+
+
 def row_maxima(rows: np.ndarray) -> np.ndarray:
     """(n,) max|F| of each filter, in the dtype of `rows`; NaN if it holds one."""
     largest = np.abs(rows[:, 0])
-    for column in range(1, 9):
-        np.maximum(largest, np.abs(rows[:, column]), out=largest)
+    for weight in range(1, 9):
+        np.maximum(largest, np.abs(rows[:, weight]), out=largest)
     return largest
 
 
 def row_moments(rows: np.ndarray, maxima: np.ndarray, sparse: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Moments of the non-sparse filters as they are, and of the same scaled."""
-    raw, scaled = np.zeros(55), np.zeros(55)
-    for part in _chunks(len(rows)):
-        keep = ~sparse[part]
-        block = rows[part][keep].T.astype(np.float64)
-        raw += _block_moments(block)
-        scaled += _block_moments(block / maxima[part][keep])
-    return raw, scaled
+    """Moments of the non-sparse filters as they are, and scaled."""
+    raw = Columns(tuple(rows.T), maxima, sparse, scaled=False)
+    return column_moments(raw), column_moments(raw._replace(scaled=True))
 
 
-def column_moments(
-    columns: Sequence[np.ndarray], maxima: np.ndarray | None, sparse: np.ndarray | None, scaled: bool
-) -> np.ndarray:
-    """Moments of the non-sparse filters, scaled or as they are."""
+@np.errstate(invalid="ignore", over="ignore")
+def column_moments(columns: Columns) -> np.ndarray:
+    """Moments of the filters that are kept."""
     total = np.zeros(55)
-    for block in _blocks(columns, maxima, sparse, scaled):
-        total += _block_moments(block)
+    for block in _blocks(columns, dropped=0.0):
+        total[1:10] += block.sum(axis=1)
+        total[10:] += (block @ block.T)[_UPPER]
+    total[0] = columns.n_kept
     return total
 
 
-def column_histogram(
-    columns: Sequence[np.ndarray],
-    maxima: np.ndarray | None,
-    sparse: np.ndarray | None,
-    scaled: bool,
-    components: np.ndarray,
-    mean: np.ndarray,
-    value_range: tuple[float, float],
-    bins: int,
-) -> np.ndarray:
-    """(9, bins) int64 counts of the non-sparse filters' coefficients, scaled or as they are."""
-    counts = np.zeros((9, bins), dtype=np.int64)
-    for block in _blocks(columns, maxima, sparse, scaled):
-        counts += histogram(block, components, mean, value_range, bins)
-    return counts
+@np.errstate(invalid="ignore", over="ignore")
+def column_histogram(columns: Columns, binning: Binning) -> np.ndarray:
+    """(9, bins) int64: how many of the filters that are kept fall into each bin of each axis."""
+    counts = np.zeros((9, binning.bins + 1), dtype=np.int64)
+    for block in _blocks(columns, dropped=np.nan):
+        indices = _bin_indices(block, binning) + (binning.bins + 1) * np.arange(9)[:, None]
+        counts += np.bincount(indices.ravel(), minlength=counts.size).reshape(counts.shape)
+    return counts[:, : binning.bins]
 
 
-def histogram(
-    block: np.ndarray, components: np.ndarray, mean: np.ndarray, value_range: tuple[float, float], bins: int
-) -> np.ndarray:
-    """(9, bins) int64 counts of the coefficients of a float64 block (9, n) of filters as columns.
-
-    Products are added in the order of the weights, so that other implementations can be equal bit by bit.
-    """
-    low, high = value_range
-    coefficients = components[:, :1] * block[0]
+def _bin_indices(block: np.ndarray, binning: Binning) -> np.ndarray:
+    """(9, n) bins of a block, `bins` where not finite; products are added in order, as in `compiled`."""
+    values = binning.components[:, :1] * block[0]
+    product = np.empty_like(values)
     for weight in range(1, 9):
-        coefficients += components[:, weight : weight + 1] * block[weight]
-    coefficients -= (components @ mean)[:, None]
-    positions = (coefficients - low) / ((high - low) / bins)
-    indices = np.clip(np.floor(positions), 0, bins - 1).astype(np.int64)
-    indices += bins * np.arange(9)[:, None]
-    return np.bincount(indices.ravel(), minlength=9 * bins).reshape(9, bins)
+        values += np.multiply(binning.components[:, weight : weight + 1], block[weight], out=product)
+    values -= binning.shifts[:, None]
+    values *= binning.per_width
+    infinite = ~np.isfinite(values)
+    np.clip(values, 0, binning.bins - 1, out=values)
+    values[infinite] = binning.bins
+    return values.astype(np.int64)
 
 
-def _blocks(
-    columns: Sequence[np.ndarray], maxima: np.ndarray | None, sparse: np.ndarray | None, scaled: bool
-) -> Iterator[np.ndarray]:
-    """The kept filters as float64 blocks (9, ≤ CHUNK), scaled if asked."""
-    for part in _chunks(len(columns[0])):
-        block = np.array([column[part] for column in columns], dtype=np.float64)
-        if scaled:
-            largest = np.abs(block).max(axis=0) if maxima is None else maxima[part]
-            block /= np.where(largest > 0, largest, 1.0)
-        yield block if sparse is None else block[:, ~sparse[part]]
+def _blocks(columns: Columns, dropped: float) -> Iterator[np.ndarray]:
+    """The filters as float64 blocks (9, ≤ CHUNK), scaled if asked, sparse ones multiplied by `dropped`."""
+    for start in range(0, len(columns.weights[0]), CHUNK):
+        part = slice(start, start + CHUNK)
+        block = np.array([weight[part] for weight in columns.weights], dtype=np.float64)
+        if columns.scaled:
+            block *= 1.0 / _divisors(block, columns.maxima, part)
+        if columns.sparse is not None:
+            block *= np.where(columns.sparse[part], dropped, 1.0)
+        yield block
 
 
-def _block_moments(block: np.ndarray) -> np.ndarray:
-    return np.concatenate([[block.shape[1]], block.sum(axis=1), (block @ block.T)[_UPPER]])
-
-
-def _chunks(n: int) -> Iterator[slice]:
-    for start in range(0, n, CHUNK):
-        yield slice(start, start + CHUNK)
+def _divisors(block: np.ndarray, maxima: np.ndarray | None, part: slice) -> np.ndarray:
+    largest = np.abs(block).max(axis=0) if maxima is None else maxima[part].astype(np.float64)
+    return np.where(largest == 0, 1.0, largest)
