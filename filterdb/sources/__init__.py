@@ -1,0 +1,1 @@
+"""Where networks come from: each module turns its world into `Network` objects."""
