@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -76,9 +76,8 @@ def new_parquet(root: Path, path: str, schema: pa.Schema) -> Iterator[tuple[Parq
     try:
         with temporary.open("wb") as file:
             stream = HashingFile(file)
-            sink = ParquetSink(pa.PythonFile(stream, "w"), schema)
-            yield sink, finished
-            sink.close()
+            with closing(ParquetSink(pa.PythonFile(stream, "w"), schema)) as sink:
+                yield sink, finished
             file.flush()
             os.fsync(file.fileno())
         temporary.rename(target)
