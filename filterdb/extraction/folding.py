@@ -13,14 +13,14 @@ def folding_scale(batchnorm: BatchNormCall) -> Tensor:
 
 
 def fold(weight: Tensor, scale: Tensor) -> Tensor:
-    """`weight` (out_channels, …) times `scale` (out_channels,): product in float64, result float32."""
-    return (weight.double() * scale.reshape(-1, *[1] * (weight.dim() - 1))).float()
+    """`weight` (out_channels, in_channels, height, width) times `scale`, multiplied in float64, as float32."""
+    return (weight.double() * scale.view(-1, 1, 1, 1)).float()
 
 
 def is_finite(weight: Tensor, scale: Tensor | None = None) -> bool:
-    """Whether every entry of `weight`, folded with `scale` if given, is a finite float32.
+    """Whether every entry of `weight`, times `scale` if given, is a finite float32.
 
-    Looks at each output channel's extremes, so that nothing of the weight's size is allocated.
+    Looks at the extremes of each output channel, so nothing of the weight's size is allocated.
     """
-    extremes = torch.stack(torch.aminmax(weight.flatten(1), dim=1)).double()
+    extremes = torch.stack([weight.amin((1, 2, 3)), weight.amax((1, 2, 3))]).double()
     return bool(torch.isfinite((extremes if scale is None else extremes * scale).float()).all())

@@ -1,5 +1,6 @@
-"""From extracted convolutions to a `Network`: its 3×3 layers, and by name whatever is none."""
+"""From a module to a `Network`: its 3×3 layers, and by name whatever is none."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -7,31 +8,32 @@ import torch
 from torch import nn
 
 from filterdb.errors import SourceError
-from filterdb.extraction.convolutions import Convolution, extract, kernel_text
+from filterdb.extraction.convolutions import Convolution, extract
+from filterdb.extraction.reading import kernel_text
 from filterdb.network import Facts, Layer, Network, Skip
 
 
 def network(module: nn.Module, facts: Facts, input_shape: tuple[int, ...], *, fold_batchnorm: bool = False) -> Network:
     """`module` as a network of 3×3 layers; every other convolution becomes a skip with its reason.
 
-    Layers hold references to the weights and read them when asked; those of a module on the meta
-    device can be planned, not read. The facts are put `in_form`. Raises SourceError when the forward
-    pass fails or uses no 2-D convolution at all.
+    Layers hold on to the weights and convert them when read; those of a module on the meta device
+    can be planned, not read. `facts.weights` becomes "raw" or "bn_folded". Raises SourceError when
+    the forward pass fails or uses no 2-D convolution at all.
     """
     extraction = extract(module, input_shape, fold_batchnorm=fold_batchnorm)
     if not extraction.convolutions:
-        raise SourceError(f"{facts.model}: the forward pass uses no 2-D convolution; nothing to ingest")
-    reasons = {convolution: _reason(convolution) for convolution in extraction.convolutions}
-    kept = (convolution for convolution, reason in reasons.items() if reason is None)
-    skips = (Skip(c.name, kernel_text(c.kernel), reason) for c, reason in reasons.items() if reason is not None)
+        raise SourceError(f"{facts.model}: the forward pass uses no 2-D convolution; there is nothing to ingest")
+    reasons = [(convolution, _reason(convolution)) for convolution in extraction.convolutions]
+    skips = [Skip(c.name, kernel_text(c.kernel), reason) for c, reason in reasons if reason is not None]
     return Network(
-        facts=facts.in_form(fold_batchnorm=fold_batchnorm),
-        layers=tuple(map(_layer, kept)),
+        facts=replace(facts, weights="bn_folded" if fold_batchnorm else "raw"),
+        layers=tuple(_layer(convolution) for convolution, reason in reasons if reason is None),
         skips=(*skips, *extraction.skips),
     )
 
 
 def _reason(convolution: Convolution) -> str | None:
+    """Why a live convolution is no layer of filters; None if it is one."""
     if convolution.kernel != (3, 3):
         return f"kernel {kernel_text(convolution.kernel)}"
     return None if convolution.is_finite() else "non-finite weights"
@@ -54,7 +56,7 @@ def _layer(convolution: Convolution) -> Layer:
 
 
 def _read(convolution: Convolution) -> np.ndarray:
-    """(n_filters, 9) float32; shares the weight's memory where that is contiguous float32 on the CPU."""
+    """(n_filters, 9) float32; the weight's own memory where that is contiguous float32 on the CPU."""
     if convolution.raw.is_meta:
-        raise SourceError(f"{convolution.name}: the weights are on the meta device; load them first")
-    return convolution.weight.to("cpu", torch.float32).reshape(-1, 9).contiguous().numpy()
+        raise SourceError(f"{convolution.name}: no weights, only their shape (meta device); load them first")
+    return convolution.weight.to("cpu", torch.float32).contiguous().view(-1, 9).numpy()

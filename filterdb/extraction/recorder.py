@@ -161,7 +161,7 @@ class Recorder(TorchDispatchMode):
         kwargs = {name: map_tensors(twin, value) for name, value in call.kwargs.items()}
         if depends and kwargs.get("device") is not None:
             kwargs["device"] = META
-        result = call.func(*args, **kwargs)
+        result = call.without_values(args, kwargs)
         return map_tensors(lambda tensor: arguments.get(id(tensor), tensor), result)
 
     def _twin(self, tensor: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from filterdb.errors import SourceError
 from filterdb.extraction.preserve import preserved
-from filterdb.extraction.recorder import Recorder, Trace
+from filterdb.extraction.recorder import META, Recorder, Trace
 
 
 def observe(module: nn.Module, input_shape: tuple[int, ...]) -> Trace:
@@ -18,25 +18,24 @@ def observe(module: nn.Module, input_shape: tuple[int, ...]) -> Trace:
     masks), with the module's own weights on a fixed random image. The module stays as it was.
     Raises SourceError when neither run gets through.
     """
-    home = _device(module)
+    has_values = not any(parameter.is_meta for parameter in module.parameters())
     try:
-        trace = _run(module, input_shape, torch.device("meta"))
-        if home.type == "meta" or not any(call.weight.is_meta for call in trace.convolutions):
+        trace = _run(module, input_shape, META)
+        if not has_values or not any(call.weight.is_meta for call in trace.convolutions):
             return trace
     except Exception as error:
-        if home.type == "meta":
+        if not has_values:
             raise _failure(error, input_shape, "with weights on the meta device") from error
     try:
-        return _run(module, input_shape, home)
+        return _run(module, input_shape, _home(module))
     except Exception as error:
         raise _failure(error, input_shape, "give the shape it was made for") from error
 
 
-def _device(module: nn.Module) -> torch.device:
-    """Where the module's values are: meta as soon as one parameter has none."""
-    devices = {parameter.device for parameter in module.parameters()}
-    meta = torch.device("meta")
-    return meta if meta in devices else next(iter(devices), torch.device("cpu"))
+def _home(module: nn.Module) -> torch.device:
+    """Where the module has values: the device of its first parameter off the meta device, else the CPU."""
+    devices = (parameter.device for parameter in module.parameters() if not parameter.is_meta)
+    return next(devices, torch.device("cpu"))
 
 
 def _failure(error: Exception, input_shape: tuple[int, ...], hint: str) -> SourceError:
@@ -48,7 +47,7 @@ def _failure(error: Exception, input_shape: tuple[int, ...], hint: str) -> Sourc
 
 def _run(module: nn.Module, input_shape: tuple[int, ...], device: torch.device) -> Trace:
     with preserved(module) as undo, torch.no_grad():
-        recorder = Recorder(device, _device(module), undo)
+        recorder = Recorder(device, _home(module), undo)
         for name, tensor in (*module.named_parameters(), *module.named_buffers()):
             recorder.add_constant(tensor, name)
         sample = _sample(module, input_shape, device)
@@ -72,7 +71,7 @@ def _sample(module: nn.Module, input_shape: tuple[int, ...], device: torch.devic
     """One image of uniform noise in [0, 1), always the same, in the type of the module's weights."""
     types = (parameter.dtype for parameter in module.parameters() if parameter.is_floating_point())
     dtype = next(types, torch.get_default_dtype())
-    if device.type == "meta":
+    if device == META:
         return torch.empty(1, *input_shape, dtype=dtype, device=device)
     generator = torch.Generator().manual_seed(0)
     return torch.rand(1, *input_shape, generator=generator, device="cpu").to(device, dtype)
