@@ -71,7 +71,7 @@ def _row_maxima(rows) -> np.ndarray:
         largest = abs(rows[k, 0])
         for weight in range(1, 9):
             value = abs(rows[k, weight])
-            largest = largest if value <= largest else value  # a NaN, once met, is kept
+            largest = value if value > largest or value != value else largest  # a NaN stays
         maxima[k] = largest
     return maxima
 
@@ -107,7 +107,7 @@ def _add_row_moments(rows, maxima, sparse, raw, scaled) -> None:
                 block[weight, k] = keep * part[k, weight]
         _add_moments(block, len(part), raw)
         for k in range(len(part)):
-            factor = 0.0 if is_sparse[k] else 1.0 / largest[k]
+            factor = 0.0 if is_sparse[k] or largest[k] == 0.0 else 1.0 / largest[k]
             for weight in range(9):
                 block[weight, k] *= factor
         _add_moments(block, len(part), scaled)
@@ -122,7 +122,7 @@ def _set_maxima(weights, stored, start, size, maxima) -> None:
         column = weights[weight][start : start + size]
         for k in range(size):
             value = np.float64(abs(column[k]))
-            maxima[k] = maxima[k] if value <= maxima[k] else value
+            maxima[k] = value if value > maxima[k] else maxima[k]
 
 
 @njit(

@@ -25,12 +25,11 @@ def coefficient_histogram(
     [a, b) of equal width over `value_range` (default: the basis' `coefficient_range`), the last one
     closed; what lies outside counts in the first or last, so that every row sums to n.
     """
-    counts = np.zeros((9, bins), dtype=np.int64)
     rows = as_rows(filters)
-    for start in range(0, max(len(rows), 1), _CHUNK):
-        weights = np.ascontiguousarray(rows[start : start + _CHUNK].T)
-        counts += kernels.column_histogram(weights, pca, value_range, bins, scaled=False)
-    return counts
+    chunks = [rows[start : start + _CHUNK].T for start in range(0, max(len(rows), 1), _CHUNK)]
+    return sum(
+        kernels.column_histogram(np.ascontiguousarray(chunk), pca, value_range, bins, scaled=False) for chunk in chunks
+    )
 
 
 def symmetric_kl(

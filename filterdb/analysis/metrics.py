@@ -17,6 +17,7 @@ from filterdb.errors import UsageError
 _GRAM_ROWS = 2048
 _GRAM_DEPTH = 1152
 _FLOAT64_BANKS = 256
+_FLOAT32_LEAST = 0.7
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +55,7 @@ def summarize_layer(filters: np.ndarray, out_channels: int | None = None, groups
     Moments are those of the non-sparse filters. `filter_max_abs` (n,) and `sparse` (n,) are per
     filter, `max_abs` is of the layer (0 without filters). `orthogonality` is NaN where
     `out_channels` is unknown (None) or `orthogonality()` says so. Raises SourceError on NaN or
-    infinite weights. Extra memory: a few MB, beside the two arrays per filter.
+    infinite weights. Extra memory: 13 bytes a filter and what `orthogonality` needs.
     """
     rows = as_rows(filters)
     maxima = kernels.row_maxima(rows)
@@ -117,22 +118,27 @@ def _layer_orthogonality(rows: np.ndarray, out_channels: int, groups: int) -> fl
 
 
 def _group_orthogonality(banks: np.ndarray) -> float:
-    """Eq. 9 of the filterbanks (c_out, length) of one group."""
+    """Eq. 9 of the filterbanks (c_out, length) of one group.
+
+    In float32, which halves the time, where its rounding averages out over many pairs that are far
+    from parallel, and where no product can overflow or vanish; in float64 otherwise.
+    """
     norms = np.sqrt(np.einsum("ij,ij->i", banks, banks, dtype=np.float64))
     check_finite(norms)
-    inverse = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
-    dtype = _product_dtype(norms)
-    n_banks, n_zero = len(banks), np.count_nonzero(norms == 0)
-    cosines = sum(_cosine_sum(banks, inverse, start, dtype) for start in range(0, n_banks, _GRAM_ROWS))
-    return 1.0 - (cosines + n_zero) / (n_banks * (n_banks - 1))
-
-
-def _product_dtype(norms: np.ndarray) -> type:
-    """float32 only for many banks, where it halves the time and its rounding averages out, none of
-    which could overflow or vanish in it."""
     known = norms[norms > 0]
-    is_safe = len(norms) > _FLOAT64_BANKS and known.min(initial=1.0) > 1e-12 and known.max(initial=1.0) < 1e12
-    return np.float32 if is_safe else np.float64
+    is_moderate = known.min(initial=1.0) > 1e-12 and known.max(initial=1.0) < 1e12
+    if len(banks) > _FLOAT64_BANKS and is_moderate:
+        value = _orthogonality_in(np.float32, banks, norms)
+        if value > _FLOAT32_LEAST:
+            return value
+    return _orthogonality_in(np.float64, banks, norms)
+
+
+def _orthogonality_in(dtype: type, banks: np.ndarray, norms: np.ndarray) -> float:
+    inverse = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
+    starts = range(0, len(banks), _GRAM_ROWS)
+    differences = sum(_cosine_sum(banks, inverse, start, dtype) for start in starts) + np.sum(norms == 0)
+    return max(0.0, float(1.0 - differences / (len(banks) * (len(banks) - 1))))
 
 
 def _cosine_sum(banks: np.ndarray, inverse: np.ndarray, start: int, dtype: type) -> float:

@@ -141,7 +141,7 @@ def is_sparse(maxima: np.ndarray, layer_maximum: float) -> np.ndarray:
     Judged as 100·max|F| ≤ max|W| in float64, which is exact for weights of float32 and below (a
     division by 100 would round).
     """
-    return 100.0 * maxima.astype(np.float64) <= float(layer_maximum)
+    return np.multiply(maxima, 100.0, dtype=np.float64) <= float(layer_maximum)
 
 
 def as_rows(filters: np.ndarray) -> np.ndarray:
