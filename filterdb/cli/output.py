@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -139,7 +140,7 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]], stream: TextIO
 
 
 def _cell(value: Any) -> str:
-    if isinstance(value, float):
+    if isinstance(value, float | Decimal):
         return f"{value:.6g}"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}" if abs(value) >= 10_000 else str(value)
@@ -156,6 +157,8 @@ def _record(columns: Sequence[str], row: Sequence[Any]) -> dict[str, Any]:
 
 def _jsonable(value: Any) -> Any:
     """`value` as JSON can hold it: NaN and infinities become null, dates ISO 8601, anything else text."""
+    if isinstance(value, Decimal):
+        value = int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, float):
         return value if value - value == 0 else None
     if value is None or isinstance(value, bool | int | str):

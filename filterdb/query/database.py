@@ -3,7 +3,6 @@
 import os
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,8 +41,14 @@ class Database:
     ) -> None:
         self.lake = Lake(Path(path), version)
         self.threads = threads or os.cpu_count() or 1
-        self.connection = connection.connect(self.lake, threads=self.threads, memory_limit=memory_limit)
+        self.connection = self._connect(memory_limit)
         self._finalizer = weakref.finalize(self, self.connection.close)
+
+    def _connect(self, memory_limit: str | None) -> duckdb.DuckDBPyConnection:
+        try:
+            return connection.connect(self.lake, threads=self.threads, memory_limit=memory_limit)
+        except duckdb.ParserException as error:
+            raise UsageError(f"memory limit {memory_limit!r}: {split.first_line(error)}") from error
 
     @property
     def version(self) -> int:
@@ -115,7 +120,8 @@ class Split:
 
     def __init__(self, database: Database, resolved: split.Resolved) -> None:
         self.database = database
-        self.text, self.level, self.sql = resolved.text, resolved.level, resolved.sql
+        self.text, self.level = resolved.text, resolved.level
+        self.sql, self.with_facts = resolved.sql, resolved.with_facts
 
     def __repr__(self) -> str:
         return f"Split({self.text!r}, level={self.level.value!r})"
@@ -181,10 +187,9 @@ class Split:
     def histograms_statement(self, by: By = ()) -> str:
         """The SQL that equals `histograms`: what runs for a split of filters, the kernel's twin for one of layers."""
         names = _names(by)
-        self.source(names)
-        if self.level is Level.FILTER:
-            return statements.bins_of_filters(self.sql, names)
-        return statements.bins_of_filters(statements.filters_of_layers(self.sql, names), names)
+        source = self.source(names)
+        filters = source if self.level is Level.FILTER else statements.filters_of_layers(source, names)
+        return statements.bins_of_filters(filters, names)
 
     def explain(self) -> str:
         """In one line: how questions about this split are answered."""
@@ -194,16 +199,13 @@ class Split:
         return f"{self.text}: looks at single filters, answered by a scan of {self.count():,} filters"
 
     def source(self, by: Sequence[str]) -> str:
-        """The split's SELECT, checked to have the columns `by`."""
-        columns = self._columns
-        for name in by:
-            if name not in columns:
-                raise UsageError(f"cannot group by {name!r}: choose among {', '.join(columns)}")
-        return self.sql
-
-    @cached_property
-    def _columns(self) -> list[str]:
-        return [name for name in self._run(self.sql).columns if not name.endswith("_moments")]
+        """A SELECT of the split's rows that has the columns `by`; UsageError lists what there is."""
+        for select in filter(None, (self.sql, self.with_facts)):
+            columns = [name for name in self._run(select).columns if not name.endswith("_moments")]
+            if set(by) <= set(columns):
+                return select
+        missing = next(name for name in by if name not in columns)
+        raise UsageError(f"cannot group by {missing!r}: choose among {', '.join(columns)}")
 
     def rows(self, sql: str, params: dict | None = None) -> list[tuple]:
         """The rows of a statement about this split."""

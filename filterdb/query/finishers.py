@@ -48,7 +48,7 @@ def principal_components(moments: "np.ndarray") -> "np.ndarray":
 def mean_filter(moments: "np.ndarray") -> "np.ndarray":
     from filterdb.analysis import moments as second_moments
 
-    return second_moments.mean(moments)
+    return second_moments.means(moments)
 
 
 def variance_entropy(moments: "np.ndarray") -> "np.ndarray":

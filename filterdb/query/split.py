@@ -1,7 +1,8 @@
 """Splits: the sets of filters that analyses are asked of, written in SQL.
 
 A split is a predicate (`robust AND dataset = 'cifar10'`) or one SELECT over the views. If it speaks
-of whole layers it is answered from their summaries; only what looks at single filters scans.
+of whole layers it is answered from their summaries; only what looks at single filters scans. Where
+a name means a column of both (max_abs), a predicate means that of the layer.
 """
 
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import duckdb
 
 from filterdb.errors import UsageError
 
+PREDICATE_VIEWS = ("layers", "filters", "filter_facts")
 FILTER_COLUMNS = frozenset({"sparse", "max_abs", *(f"w{i}" for i in range(9))})
 
 
@@ -23,11 +25,16 @@ class Level(StrEnum):
 
 @dataclass(frozen=True)
 class Resolved:
-    """A split that was found to bind: what the user wrote, its level, and a SELECT of its rows."""
+    """A split that was found to bind: what the user wrote, its level, and a SELECT of its rows.
+
+    `with_facts` selects the same rows with everything known of their layers and networks, where
+    `sql` does not have that.
+    """
 
     text: str
     level: Level
     sql: str
+    with_facts: str | None = None
 
 
 def resolve(connection: duckdb.DuckDBPyConnection, text: str) -> Resolved:
@@ -75,15 +82,11 @@ def _is_expression(text: str) -> bool:
 
 
 def _resolve_predicate(connection: duckdb.DuckDBPyConnection, text: str) -> Resolved:
-    layers, filters, both = (
-        f"SELECT * FROM {view} WHERE (\n{text}\n)" for view in ("layers", "filters", "filter_facts")
-    )
+    layers, filters, facts = (f"SELECT * FROM {view} WHERE (\n{text}\n)" for view in PREDICATE_VIEWS)
     if _binds(connection, layers):
         return Resolved(text, Level.LAYER, layers)
-    if _binds(connection, filters):
-        return Resolved(text, Level.FILTER, filters)
-    connection.sql(both)
-    return Resolved(text, Level.FILTER, both)
+    connection.sql(facts)  # raises what is wrong, if anything is
+    return Resolved(text, Level.FILTER, filters if _binds(connection, filters) else facts, facts)
 
 
 def _resolve_select(connection: duckdb.DuckDBPyConnection, text: str) -> Resolved:

@@ -13,8 +13,7 @@ def test_columns_are_those_that_duckdb_creates(name):
     with duckdb.connect() as connection:
         connection.execute((resources.directory("schema") / f"{name}.sql").read_text("utf-8"))
         found = connection.sql(
-            "SELECT column_name, data_type, is_nullable FROM duckdb_columns() "
-                "WHERE NOT internal ORDER BY column_index"
+            "SELECT column_name, data_type, is_nullable FROM duckdb_columns() WHERE NOT internal ORDER BY column_index"
         ).fetchall()
     assert [(c.name, c.sql_type, c.nullable) for c in schema.table(name).columns] == found
 

@@ -43,7 +43,11 @@ def test_rows_say_which_channel_layer_and_decile_they_are_of(lake):
     assert [(row["layer"], row["out_channel"], row["in_channel"]) for row in table] == [
         (i, o, c) for i, layer in enumerate(network.layers) for o in range(4) for c in range(layer.in_channels)
     ]
-    assert {(row["layer"], row["conv_depth"], row["depth_decile"]) for row in table} == {(0, 0, 0), (1, 1, 5), (2, 2, 10)}
+    assert {(row["layer"], row["conv_depth"], row["depth_decile"]) for row in table} == {
+        (0, 0, 0),
+        (1, 1, 5),
+        (2, 2, 10),
+    }
     assert {(row["dataset"], row["robust"], row["model"]) for row in table} == {("cifar10", True, "local/robust")}
 
 
@@ -158,9 +162,11 @@ def test_many_writers_lose_nothing(tmp_path):
         return [write_network(lake, random_network(f"n{number}-{i}", n_layers=2)) for i in range(3)]
 
     with ThreadPoolExecutor(6) as pool:
-        outcomes = sum(pool.map(work, range(6)), [])
+        outcomes = [outcome for done in pool.map(work, range(6)) for outcome in done]
     assert outcomes == [Outcome.WRITTEN] * 18
-    assert sorted(c.model for c in Lake(root).commits()) == sorted(f"local/n{n}-{i}" for n in range(6) for i in range(3))
+    assert sorted(c.model for c in Lake(root).commits()) == sorted(
+        f"local/n{n}-{i}" for n in range(6) for i in range(3)
+    )
 
 
 def test_one_failing_network_stops_no_other(tmp_path):

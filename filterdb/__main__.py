@@ -1,0 +1,5 @@
+"""`python -m filterdb`."""
+
+from filterdb.cli import main
+
+main()
