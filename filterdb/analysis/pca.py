@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from filterdb.analysis.moments import Moments, covariances, unpack
+from filterdb.errors import UsageError
 
 # Below this share of the mean square a variance is rounding of the uncentred sums, not data.
 _ZERO_VARIANCE = 1e-12
-_ARRAYS = ("components", "explained_variance", "explained_variance_ratio", "mean")
+_SHAPES = {"components": (9, 9), "explained_variance": (9,), "explained_variance_ratio": (9,), "mean": (9,)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,9 +68,12 @@ class PCA:
 
     @classmethod
     def from_dict(cls, values: dict) -> PCA:
-        """The inverse of `to_dict`."""
-        arrays = {name: np.array(values[name], dtype=np.float64) for name in _ARRAYS}
-        return cls(**arrays, n=values["n"])
+        """The inverse of `to_dict`, for which other keys do not matter. Raises UsageError on anything else."""
+        try:
+            arrays = {name: np.array(values[name], dtype=np.float64).reshape(_SHAPES[name]) for name in _SHAPES}
+            return cls(**arrays, n=values["n"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise UsageError(f"not a saved PCA: it needs n and {_SHAPES} ({error!r})") from error
 
 
 def decompose(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

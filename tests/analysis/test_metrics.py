@@ -46,8 +46,8 @@ def test_orthogonality_of_more_banks_than_one_block_holds():
 @pytest.mark.parametrize("out_channels", [2, 256, 300])
 def test_orthogonality_stays_within_1e_7_where_rounding_does_not_average_out(out_channels, share):
     """Copies of one bank beside others of its own: products of equal numbers round alike."""
-    weight = random_weight(out_channels, 40)
-    weight = weight / np.linalg.norm(weight, axis=(1, 2, 3), keepdims=True)
+    weight = random_weight(out_channels, 40).reshape(out_channels, -1)
+    weight /= np.linalg.norm(weight, axis=1, keepdims=True)
     nearly_parallel = (weight[:1] + np.float32(share) * weight).astype(np.float32)
     assert orthogonality(nearly_parallel) == pytest.approx(plain_orthogonality(nearly_parallel), abs=1e-7)
 

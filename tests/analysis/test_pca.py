@@ -6,6 +6,7 @@ from sklearn.decomposition import PCA as ReferencePCA
 
 from filterdb.analysis import PCA, Moments, scale
 from filterdb.analysis.pca import decompose, explained_variance, variance_ratio
+from filterdb.errors import UsageError
 
 
 def random_filters(n, seed=0):
@@ -66,6 +67,13 @@ def test_survives_json():
         assert again.n == pca.n
         for name in ("components", "explained_variance", "explained_variance_ratio", "mean"):
             np.testing.assert_array_equal(getattr(again, name), getattr(pca, name))
+
+
+@pytest.mark.parametrize("change", [{"mean": [0.0] * 8}, {"mean": "x"}, {"components": None}, {"n": ...}])
+def test_what_is_no_saved_pca_is_refused(change):
+    values = pca_of(random_filters(10)).to_dict() | change
+    with pytest.raises(UsageError, match="not a saved PCA"):
+        PCA.from_dict({name: value for name, value in values.items() if value is not ...})
 
 
 @pytest.mark.parametrize("n", [0, 1])
