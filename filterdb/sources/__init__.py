@@ -1,1 +1,1 @@
-"""Where networks come from: each module turns its world into `Network` objects."""
+"""Where networks come from: each module turns one world into `Network` objects with their facts."""
