@@ -61,13 +61,14 @@ def test_compiled_columns_equal_plain_ones(compiled, basis, n, stored, dropped, 
     assert (counts.sum(axis=1) == columns.n_kept).all()
 
 
+@pytest.mark.parametrize("least", [0.0, 0.3])
 @pytest.mark.parametrize("n", SIZES)
-def test_compiled_rows_equal_plain_ones(compiled, n):
+def test_compiled_rows_equal_plain_ones(compiled, n, least):
     rows = random_rows(n)
     maxima = compiled.row_maxima(rows)
     np.testing.assert_array_equal(maxima, plain.row_maxima(rows))
     np.testing.assert_array_equal(maxima, np.abs(rows).max(axis=1, initial=0))
-    sparse = maxima < 0.3
+    sparse = maxima < least
     expected = plain.row_moments(rows, maxima, sparse)
     np.testing.assert_allclose(compiled.row_moments(rows, maxima, sparse), expected, rtol=1e-11, atol=1e-11)
 
