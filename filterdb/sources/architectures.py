@@ -11,6 +11,7 @@ from types import ModuleType
 from torch import Tensor, nn
 
 from filterdb.errors import FilterdbError, SourceError, UsageError
+from filterdb.sources.pickles import cause
 from filterdb.sources.weightless import quiet, weightless
 
 RGB = 3
@@ -53,7 +54,7 @@ def _called(make: Callable[[], object], architecture: str) -> object:
     except FilterdbError:
         raise
     except Exception as error:
-        raise SourceError(f"{architecture} failed: {type(error).__name__}: {error}") from error
+        raise SourceError(f"{architecture} failed: {cause(error)}") from error
 
 
 def _timm_factory(
@@ -63,10 +64,13 @@ def _timm_factory(
         import timm
     if not timm.is_model(name):
         raise UsageError(f"timm {timm.__version__} has no architecture {name!r}{_hint(name, timm.list_models())}")
-    options = {"num_classes": _classes(timm.get_pretrained_cfg(name), tensors)}
-    if input_shape and input_shape[0] != RGB:
-        options["in_chans"] = input_shape[0]
-    return lambda: timm.create_model(name, pretrained=False, **options)
+    channels = {"in_chans": input_shape[0]} if input_shape and input_shape[0] != RGB else {}
+
+    def make() -> nn.Module:
+        classes = _classes(timm.get_pretrained_cfg(name), tensors)
+        return timm.create_model(name, pretrained=False, num_classes=classes, **channels)
+
+    return make
 
 
 def _classes(configuration: object, tensors: Mapping[str, Tensor]) -> int | None:
@@ -92,7 +96,7 @@ def _imported(module_name: str) -> ModuleType:
             return importlib.import_module(module_name)
     except Exception as error:
         raise UsageError(
-            f"cannot import {module_name!r} ({type(error).__name__}: {error}); it must be installed or lie in the"
+            f"cannot import {module_name!r} ({cause(error)}); it must be installed or lie in the"
             f" current directory, {Path.cwd()}"
         ) from error
 

@@ -12,7 +12,7 @@ from filterdb import extraction
 from filterdb.errors import SourceError
 from filterdb.network import Facts, Network, Skip
 from filterdb.sources.architectures import build, known_input_shape
-from filterdb.sources.pickles import MALFORMED
+from filterdb.sources.pickles import MALFORMED, cause
 from filterdb.sources.state_dict import listed, load, match_state_dict
 from filterdb.sources.tensors import named_tensors, unread_names
 from filterdb.sources.torch_files import TAR_BLOCK, ZIP_MAGIC, is_tar, read_torch_file
@@ -132,7 +132,9 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, *MALFORMED) as error:
-        raise SourceError(f"it is a damaged or cut-off .safetensors file ({error}); download it again") from error
+        raise SourceError(
+            f"it is a damaged or cut-off .safetensors file ({cause(error)}); download it again"
+        ) from error
 
 
 def _other_kind(begin: bytes) -> str:

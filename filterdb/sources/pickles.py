@@ -30,11 +30,12 @@ MALFORMED = (
     ValueError,
     struct.error,
 )
-"""What reading a file that is not what it claims to be runs into."""
+"""What reading a file that is not what it claims to be runs into; `cause` words it."""
 
 MAXIMUM_INSTRUCTIONS = 10_000_000
 """Bounds memory and time: an instruction of one byte can make an object of a hundred."""
 
+MAXIMUM_CAUSE = 200
 RENAMED_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg", "cPickle": "pickle"}
 DANGEROUS_MODULES = frozenset(
     (
@@ -48,7 +49,7 @@ DANGEROUS_NAMES = frozenset(
     (
         *("builtins.__import__", "builtins.eval", "builtins.exec", "builtins.compile", "builtins.open"),
         *("builtins.execfile", "builtins.file", "builtins.apply", "builtins.input", "builtins.breakpoint"),
-        *("builtins.setattr", "builtins.delattr", "builtins.globals", "builtins.exit", "builtins.quit"),
+        *("builtins.setattr", "builtins.delattr", "builtins.globals", "io.open", "_io.open", "codecs.open"),
         *("types.FunctionType", "types.CodeType", "numpy.load", "numpy.testing._private.utils.runstring"),
         *("torch.load", "torch.serialization.load", "torch.hub", "torch.utils.model_zoo", "torch.jit.load"),
         *("torch.utils.cpp_extension", "torch.utils.collect_env", "torch.utils.bottleneck"),
@@ -104,7 +105,12 @@ def read_pickle(stream: BinaryIO, persistent: Callable[[object], object] | None 
             INSTRUCTIONS[instruction.name](machine, argument)
         return Pickle(machine.pop(), frozenset(machine.names))
     except MALFORMED as error:
-        raise SourceError(f"its pickle is damaged or cut off ({error}); download it again") from error
+        raise SourceError(f"its pickle is damaged or cut off ({cause(error)}); download it again") from error
+
+
+def cause(error: Exception) -> str:
+    """The kind and the first line of `error`; torch appends a trace of its own to some."""
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:MAXIMUM_CAUSE]}"
 
 
 def _no_persistent(identifier: object) -> object:

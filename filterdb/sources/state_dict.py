@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
 from filterdb.errors import SourceError
-from filterdb.sources.pickles import MALFORMED
+from filterdb.sources.pickles import MALFORMED, cause
 
 SHOWN = 5
 AVERAGED = ("ema", "swa", "averag", "teacher", "momentum")
@@ -63,7 +63,7 @@ def load(module: nn.Module, matched: Mapping[str, Tensor]) -> None:
     try:
         module.load_state_dict(converted, strict=False, assign=True)
     except MALFORMED as error:
-        raise SourceError(f"{type(module).__name__} does not take its own state_dict: {error}") from error
+        raise SourceError(f"{type(module).__name__} does not take its own state_dict ({cause(error)})") from error
 
 
 def _required(module: nn.Module, wanted: Mapping[str, Tensor]) -> list[str]:

@@ -64,9 +64,10 @@ def ignored_columns(path: str | Path) -> tuple[str, ...]:
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
+    """Damaged Parquet can make polars panic, which is no PolarsError."""
     try:
         yield
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise SourceError(f"{path}: not readable as a Parquet or CSV table: {reason}") from error
 
@@ -265,7 +266,7 @@ def _number(value: object) -> float:
 def _whole(value: object) -> int:
     number = _number(value)
     if not number.is_integer() or number < 0:
-        raise ValueError(f"{value!r}, which is no count")
+        raise ValueError(f"{value!r}, which is no whole number ≥ 0")
     return int(number)
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from filterdb.errors import SourceError
-from filterdb.sources.pickles import MALFORMED, Stub
+from filterdb.sources.pickles import MALFORMED, Stub, cause
 from filterdb.sources.torch_files import STORAGE_TYPES, Storage, TorchFile
 
 MAXIMUM_DEPTH = 100
@@ -90,7 +90,7 @@ class _Tensors:
         try:
             return self.tensor(stub)
         except MALFORMED as error:
-            raise SourceError(f"its tensor {name} is malformed ({error}); download it again") from error
+            raise SourceError(f"its tensor {name} is malformed ({cause(error)}); download it again") from error
 
     def tensor(self, stub: object) -> Tensor | None:
         """The tensor that a call would have made; None for any other object."""

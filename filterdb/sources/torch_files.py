@@ -21,7 +21,7 @@ from typing import BinaryIO
 import torch
 
 from filterdb.errors import SourceError
-from filterdb.sources.pickles import MALFORMED, Global, Stub, read_pickle
+from filterdb.sources.pickles import MALFORMED, Global, Stub, cause, read_pickle
 
 ZIP_MAGIC = b"PK\3\4"
 TAR_BLOCK = 512
@@ -104,7 +104,7 @@ def read_torch_file(path: Path) -> TorchFile:
                 return _read_zip(file, mapped)
             return _read_tar(file, mapped) if is_tar(mapped[:TAR_BLOCK]) else _read_stream(mapped)
         except MALFORMED as error:
-            raise SourceError(f"it is damaged ({type(error).__name__}: {error}); download it again") from error
+            raise SourceError(f"it is damaged ({cause(error)}); download it again") from error
 
 
 def is_tar(begin: bytes) -> bool:
@@ -209,7 +209,7 @@ def _read_tar(file: BinaryIO, mapped: mmap) -> TorchFile:
         with tarfile.open(fileobj=file, mode="r:") as archive:
             members = {member.name: member.offset_data for member in archive.getmembers()}
     except tarfile.TarError as error:
-        raise SourceError(f"it is a damaged tar ({error}); download it again") from error
+        raise SourceError(f"it is a damaged tar ({cause(error)}); download it again") from error
     if not {"pickle", "storages", "tensors"} <= set(members):
         shown = ", ".join(list(members)[:3]) or "nothing"
         raise SourceError(f"it is a tar but no checkpoint of torch.save (it holds {shown}); unpack it")
