@@ -29,7 +29,7 @@ class _Memo:
     """The state of one submodule: its attributes, its registers, whether it is in training mode."""
 
     def __init__(self, module: nn.Module) -> None:
-        self.module, self.training = module, module.training
+        self.module, self.training = module, getattr(module, "training", False)
         self.scripted = isinstance(module, torch.jit.ScriptModule)
         self.attributes = {} if self.scripted else dict(vars(module))
         self.registers = {name: dict(self.attributes[name]) for name in REGISTERS if name in self.attributes}

@@ -1,5 +1,6 @@
 """One eval-mode forward pass, as a graph of the operators it really called."""
 
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,8 +16,9 @@ def observe(module: nn.Module, input_shape: tuple[int, ...]) -> Trace:
     """The trace of one eval-mode forward pass on a single input of `input_shape` (without batch).
 
     Runs on the meta device, without values, where it can; where values decide (`.item()`, boolean
-    masks), with the module's own weights on a fixed random image. The module stays as it was.
-    Raises SourceError when neither run gets through.
+    masks), with the module's own weights on a fixed random image. The module stays as it was; its
+    warnings are left to those who run it for its results. Raises SourceError when neither run gets
+    through.
     """
     has_values = not any(parameter.is_meta for parameter in module.parameters())
     try:
@@ -46,7 +48,8 @@ def _failure(error: Exception, input_shape: tuple[int, ...], hint: str) -> Sourc
 
 
 def _run(module: nn.Module, input_shape: tuple[int, ...], device: torch.device) -> Trace:
-    with preserved(module) as undo, torch.no_grad():
+    with preserved(module) as undo, torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         recorder = Recorder(device, _home(module), undo)
         for name, tensor in (*module.named_parameters(), *module.named_buffers()):
             recorder.add_constant(tensor, name)
@@ -69,7 +72,8 @@ def _prepare(module: nn.Module) -> None:
 
 def _sample(module: nn.Module, input_shape: tuple[int, ...], device: torch.device) -> Tensor:
     """One image of uniform noise in [0, 1), always the same, in the type of the module's weights."""
-    types = (parameter.dtype for parameter in module.parameters() if parameter.is_floating_point())
+    tensors = (*module.parameters(), *module.buffers())
+    types = (tensor.dtype for tensor in tensors if tensor.is_floating_point())
     dtype = next(types, torch.get_default_dtype())
     if device == META:
         return torch.empty(1, *input_shape, dtype=dtype, device=device)
