@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +54,7 @@ class Layer:
 
     name: str | None
     n_filters: int
-    read: Callable[[], np.ndarray]
+    read: "Callable[[], np.ndarray]"
     in_channels: int | None = None
     out_channels: int | None = None
     groups: int | None = None
@@ -61,7 +63,7 @@ class Layer:
     conv_depth: int | None = None
     depth: float | None = None
     depth_decile: int | None = None
-    channels: tuple[np.ndarray, np.ndarray] | None = None
+    channels: "tuple[np.ndarray, np.ndarray] | None" = None
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ class Lake:
         if not log.exists(root / "filters"):
             raise LakeError(f"no lake in {root}: ingest something first, or name another with --lake")
         self._version = version
+        self._logs: dict[str, TableLog] = {}
         self._refuse_newer_format()
 
     @classmethod
@@ -42,8 +43,14 @@ class Lake:
         return TableLog(self.root / "filters", self._version)
 
     def log(self, name: str) -> TableLog:
-        """The log of a small table, always the newest: it holds rows of all versions."""
-        return self.filters if name == "filters" else TableLog(self.root / name)
+        """The log of a table; of a small one always the newest: it holds rows of all versions."""
+        if name == "filters":
+            return self.filters
+        if name in self._logs:
+            self._logs[name].refresh()
+        else:
+            self._logs[name] = TableLog(self.root / name)
+        return self._logs[name]
 
     @property
     def version(self) -> int:

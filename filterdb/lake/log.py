@@ -91,14 +91,14 @@ class TableLog:
         remove: Sequence[str] = (),
         note: Mapping[str, object] | None = None,
         check: Callable[[], None] = lambda: None,
-    ) -> int:
-        """Make `add` visible and `remove` invisible in one step; return the new version.
+    ) -> None:
+        """Make `add` visible and `remove` invisible in one step.
 
-        `check` runs on the newest version before every attempt and may raise to give up.
+        `check` looks at what this object has seen, and may raise to give up. Where others have committed
+        since, the attempt fails, what they did is seen, and `check` decides again.
         """
         record = {"filterdb": json.dumps({"sha256": {f.path: f.sha256 for f in add}, **(note or {})})}
         for attempt in range(COMMIT_ATTEMPTS):
-            self.refresh()
             check()
             try:
                 self._delta.create_write_transaction(
@@ -108,13 +108,12 @@ class TableLog:
                     partition_by=[],
                     commit_properties=CommitProperties(custom_metadata=record, max_commit_retries=0),
                 )
+                return
             except CommitFailedError:
                 time.sleep(uniform(0, 0.01 * min(attempt + 1, 20)))
+                self.refresh()
             except (DeltaError, OSError) as error:
                 raise LakeError(f"cannot commit to {self.directory}: {error}") from error
-            else:
-                self.refresh()
-                return self.version
         raise LakeError(
             f"{self.directory}: no commit after {COMMIT_ATTEMPTS} attempts; are others still writing? run again"
         )
