@@ -67,13 +67,18 @@ def load(module: nn.Module, matched: Mapping[str, Tensor]) -> None:
 
 
 def _required(module: nn.Module, wanted: Mapping[str, Tensor]) -> list[str]:
-    """What decides about filters: convolutions and normalisations, and weights in four dimensions of other layers."""
+    """What decides about filters: convolutions and normalisations, and weights in four dimensions of other layers.
+
+    Buffers of shape (…, 1, 1) are none: means and deviations of images, which many checkpoints lack.
+    """
+    constants = {name for name, buffer in module.named_buffers() if buffer.shape[2:] == (1, 1)}
     layers = [f"{name}." if name else "" for name, layer in module.named_modules() if _is_essential(layer)]
     prefixes = tuple(layers)
     return [
         name
         for name, tensor in wanted.items()
-        if tensor.ndim == 4 or (name.startswith(prefixes) and not name.endswith("num_batches_tracked"))
+        if (tensor.ndim == 4 and name not in constants)
+        or (name.startswith(prefixes) and not name.endswith("num_batches_tracked"))
     ]
 
 
