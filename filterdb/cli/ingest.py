@@ -100,7 +100,11 @@ def table(
     """Filters that already lie in a table, one row each."""
     from filterdb.sources import table
 
-    return run(context, lake, table.jobs(path), output(format, file), dry_run, replace, threads)
+    ignored = table.ignored_columns(path)
+    if ignored:
+        print(f"columns that say nothing to filterdb are left out: {', '.join(ignored)}", file=sys.stderr)
+    jobs = (Job(network.facts.model, lambda network=network: network) for network in table.networks(path))
+    return run(context, lake, jobs, output(format, file), dry_run, replace, threads)
 
 
 def run(

@@ -43,12 +43,10 @@ class Lake:
         return TableLog(self.root / "filters", self._version)
 
     def log(self, name: str) -> TableLog:
-        """The log of a table; of a small one always the newest: it holds rows of all versions."""
+        """The log of a table; that of a small one is not bound to a version, it holds rows of all."""
         if name == "filters":
             return self.filters
-        if name in self._logs:
-            self._logs[name].refresh()
-        else:
+        if name not in self._logs:
             self._logs[name] = TableLog(self.root / name)
         return self._logs[name]
 
@@ -69,6 +67,7 @@ class Lake:
         """The checksum of a visible network's weights."""
         import pyarrow.dataset as ds
 
+        self.log("models").refresh()
         files = self.log("models").files()
         own = [file for file in files if commit.ingest_id in file.name]
         rows = ds.dataset([str(file) for file in own or files]).to_table(

@@ -108,7 +108,7 @@ class TableLog:
                     partition_by=[],
                     commit_properties=CommitProperties(custom_metadata=record, max_commit_retries=0),
                 )
-                return
+                return self.refresh()
             except CommitFailedError:
                 time.sleep(uniform(0, 0.01 * min(attempt + 1, 20)))
                 self.refresh()
