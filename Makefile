@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 READY   = $(VENV)/.ready
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench docs clean
 demo: $(READY)
 	$(BIN)/filterdb demo
 
@@ -17,6 +17,9 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m bench
+
+docs: $(READY)
+	$(BIN)/python -m docs.generate
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)

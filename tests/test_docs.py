@@ -1,0 +1,40 @@
+"""Documentation is generated and cannot drift; nothing is undescribed; nothing speaks of the machine it grew on."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from docs import generate
+from filterdb.cli.app import app
+
+ROOT = Path(__file__).parents[1]
+LEAVES = dict(generate.leaves("filterdb", typer.main.get_command(app)))
+
+
+def test_the_reference_is_what_the_code_says():
+    assert generate.TARGET.read_text("utf-8") == generate.reference(), "run: make docs"
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_every_command_and_option_has_help(name):
+    command = LEAVES[name]
+    assert command.help
+    for parameter in command.params:
+        assert parameter.name == "help" or parameter.help, parameter.name
+
+
+def test_links_in_the_documentation_lead_somewhere():
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text("utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_no_path_of_any_machine_is_in_the_repository():
+    roots = "|".join(re.escape(f"/{name}/") for name in ("work", "farm", "home", "root"))
+    found = subprocess.run(
+        ["git", "grep", "-nIE", roots, "--", ".", ":!LICENSE"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert found.stdout == ""
