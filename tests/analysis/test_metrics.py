@@ -38,7 +38,7 @@ def test_orthogonality_equals_its_definition(shape):
 
 
 def test_orthogonality_of_more_banks_than_one_block_holds():
-    weight = random_weight(2100, 2)
+    weight = random_weight(2500, 1)
     assert orthogonality(weight) == pytest.approx(plain_orthogonality(weight), abs=1e-9)
 
 
