@@ -1,4 +1,4 @@
-"""The one place that connects DuckDB: settings, functions, macros, stored tables, views, lock, in this order."""
+"""The one place that connects DuckDB: settings, macros, stored tables, views, lock, in this order."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +8,6 @@ import duckdb
 from filterdb import resources
 from filterdb.lake import schema
 from filterdb.lake.lake import Lake
-from filterdb.query import finishers
 from filterdb.query.quoting import identifier, literal
 
 VIEWS = ("models", "layers", "filters", "pairs", "skips", "filter_facts")
@@ -17,7 +16,6 @@ VIEWS = ("models", "layers", "filters", "pairs", "skips", "filter_facts")
 def connect(lake: Lake, *, threads: int | None = None, memory_limit: str | None = None) -> duckdb.DuckDBPyConnection:
     """A connection that sees `lake`, and nothing else: no other file, no write, no change of settings."""
     connection = duckdb.connect(config=_settings(threads, memory_limit))
-    finishers.register(connection)
     for statement in (*macros(), *_stored_tables(lake), *views(), *_lock(lake)):
         connection.execute(statement)
     return connection

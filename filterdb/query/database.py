@@ -10,7 +10,7 @@ import duckdb
 
 from filterdb.errors import UsageError
 from filterdb.lake.lake import Lake
-from filterdb.query import connection, split, statements
+from filterdb.query import connection, finishers, split, statements
 from filterdb.query.names import Definition
 from filterdb.query.split import Level
 
@@ -42,6 +42,7 @@ class Database:
         self.lake = Lake(Path(path), version)
         self.threads = threads or os.cpu_count() or 1
         self.connection = self._connect(memory_limit)
+        self._finishers: set[str] = set()
         self._finalizer = weakref.finalize(self, self.connection.close)
 
     def _connect(self, memory_limit: str | None) -> duckdb.DuckDBPyConnection:
@@ -62,7 +63,7 @@ class Database:
         """
         try:
             split.check_single_select(self.connection, query, "a query")
-            return self.connection.sql(query, params=dict(params) if params else None)
+            return self.connection_for(query).sql(query, params=dict(params) if params else None)
         except duckdb.Error as error:
             raise UsageError(split.first_line(error)) from error
 
@@ -70,14 +71,14 @@ class Database:
         """Column names and rows of one SELECT, fetched batch by batch; memory does not grow with the result."""
         try:
             split.check_single_select(self.connection, query, "a query")
-            cursor = self.connection.cursor().execute(query, dict(params) if params else None)
+            cursor = self.connection_for(query).cursor().execute(query, dict(params) if params else None)
         except duckdb.Error as error:
             raise UsageError(split.first_line(error)) from error
         return [column[0] for column in cursor.description], _fetch(cursor)
 
     def split(self, text: str) -> "Split":
         """The filters that `text`, a predicate or a SELECT, speaks of; see `filterdb.query.split`."""
-        return Split(self, split.resolve(self.connection, text))
+        return Split(self, split.resolve(self.connection_for(text), text))
 
     def kl(
         self,
@@ -100,6 +101,14 @@ class Database:
         return divergence.by_group(
             self._as_split(p), self._as_split(q), _names(by), basis, known_definition(definition)
         )
+
+    def connection_for(self, sql: str) -> duckdb.DuckDBPyConnection:
+        """The connection, with the functions that `sql` mentions: those that numpy finishes are made when needed."""
+        for finisher in finishers.FINISHERS:
+            if finisher.name in sql.lower() and finisher.name not in self._finishers:
+                self._finishers.add(finisher.name)
+                finishers.register(self.connection, finisher)
+        return self.connection
 
     def close(self) -> None:
         """Release the connection; open relations of it cannot be read any more."""
@@ -212,7 +221,7 @@ class Split:
         return self._run(sql, params).fetchall()
 
     def _run(self, sql: str, params: dict | None = None) -> duckdb.DuckDBPyRelation:
-        return self.database.connection.sql(sql, params=params)
+        return self.database.connection_for(sql).sql(sql, params=params)
 
 
 def _fetch(cursor: duckdb.DuckDBPyConnection) -> Iterator[tuple]:

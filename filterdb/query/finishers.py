@@ -68,12 +68,11 @@ FINISHERS = (
 )
 
 
-def register(connection: "duckdb.DuckDBPyConnection") -> None:
-    """Make every finisher a SQL function of `connection`. NULL where numpy has NaN."""
-    for finisher in FINISHERS:
-        connection.create_function(
-            finisher.name, _arrow(finisher), [MOMENTS], finisher.result, type="arrow", null_handling="special"
-        )
+def register(connection: "duckdb.DuckDBPyConnection", finisher: Finisher) -> None:
+    """Make `finisher` a SQL function of `connection`. NULL where numpy has NaN."""
+    connection.create_function(
+        finisher.name, _arrow(finisher), [MOMENTS], finisher.result, type="arrow", null_handling="special"
+    )
 
 
 def _arrow(finisher: Finisher) -> Callable:

@@ -114,7 +114,8 @@ def test_pooling_leaves_out_what_is_null(con):
 
 
 def test_every_finisher_is_null_where_it_is_not_defined(con):
-    finishers.register(con)
+    for finisher in finishers.FINISHERS:
+        finishers.register(con, finisher)
     nothing = f"(SELECT raw_moments({W}) AS m FROM filters WHERE false)"
     single = f"(SELECT raw_moments({W}) AS m FROM filters LIMIT 1)"
     for finisher in finishers.FINISHERS:
@@ -124,7 +125,8 @@ def test_every_finisher_is_null_where_it_is_not_defined(con):
 
 
 def test_finishers_equal_the_analysis(con, filters):
-    finishers.register(con)
+    for finisher in finishers.FINISHERS:
+        finishers.register(con, finisher)
     pca = PCA.from_moments(Moments.from_filters(filters))
     moments = f"(SELECT raw_moments({W}) AS m FROM filters)"
     np.testing.assert_allclose(one(con, "explained_variance(m)", moments), pca.explained_variance, rtol=1e-10)
