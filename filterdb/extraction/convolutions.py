@@ -8,7 +8,7 @@ from torch.nn.parameter import is_lazy
 from filterdb.errors import SourceError
 from filterdb.extraction.depth import depth_decile, folding_batchnorms, relative_depth
 from filterdb.extraction.folding import fold, folding_scale, is_finite
-from filterdb.extraction.operators import BatchNormCall, ConvolutionCall
+from filterdb.extraction.operators import ConvolutionCall
 from filterdb.extraction.reading import Reading
 from filterdb.extraction.trace import observe
 from filterdb.network import Skip
@@ -75,18 +75,21 @@ def extract(module: nn.Module, input_shape: tuple[int, ...], *, fold_batchnorm: 
     if any(is_lazy(parameter) for parameter in module.parameters()):
         raise SourceError("the network has lazy parameters without a shape; load its weights first")
     reading = Reading(observe(module, tuple(input_shape)))
-    batchnorms = _folding(reading) if fold_batchnorm else {}
-    convolutions = (_convolution(reading, call, batchnorms.get(call.position)) for call in reading.convolutions)
+    scales = _scales(reading) if fold_batchnorm else {}
+    convolutions = (_convolution(reading, call, scales.get(call.position)) for call in reading.convolutions)
     return Extraction(tuple(convolutions), tuple(reading.skips(module)))
 
 
-def _folding(reading: Reading) -> dict[int, BatchNormCall]:
-    """The BatchNorm that folds into the convolution at each position."""
-    pairs = folding_batchnorms(reading.graph, reading.trace.outputs)
-    return {convolution: reading.trace.batchnorms[batchnorm] for convolution, batchnorm in pairs.items()}
+def _scales(reading: Reading) -> dict[int, Tensor]:
+    """What BatchNorms multiply into the convolution at each position, per output channel."""
+    scales: dict[int, Tensor] = {}
+    for batchnorm, convolution in folding_batchnorms(reading.graph, reading.trace.outputs).items():
+        scale = folding_scale(reading.trace.batchnorms[batchnorm])
+        scales[convolution] = scales[convolution] * scale if convolution in scales else scale
+    return scales
 
 
-def _convolution(reading: Reading, call: ConvolutionCall, batchnorm: BatchNormCall | None) -> Convolution:
+def _convolution(reading: Reading, call: ConvolutionCall, scale: Tensor | None) -> Convolution:
     conv_depth, levels = reading.conv_depth(call), len(reading.levels)
     out_channels, in_channels, *kernel = call.weight.shape
     return Convolution(
@@ -101,7 +104,7 @@ def _convolution(reading: Reading, call: ConvolutionCall, batchnorm: BatchNormCa
         depth=relative_depth(conv_depth, levels),
         depth_decile=depth_decile(conv_depth, levels),
         raw=call.weight,
-        scale=None if batchnorm is None else folding_scale(batchnorm),
+        scale=scale,
     )
 
 

@@ -52,27 +52,25 @@ def live_operations(graph: Sequence[Operation], outputs: Collection[int]) -> lis
 
 
 def folding_batchnorms(graph: Sequence[Operation], outputs: Collection[int]) -> dict[int, int]:
-    """Which BatchNorm folds into which convolution, as {convolution: BatchNorm}.
+    """Which BatchNorm folds into which convolution, as {BatchNorm: convolution}.
 
     It does when both are live, the BatchNorm is all that uses the convolution's result (which is no
-    output itself), and the weight and the statistics do not depend on the network's input.
+    output itself), and neither weight nor statistics depend on the network's input. A second
+    BatchNorm behind the first then folds too.
     """
     depends, live = depends_on_input(graph), live_operations(graph, outputs)
     uses = Counter(outputs)
     for operation, is_live in zip(graph, live, strict=True):
         if is_live:
             uses.update(operation.inputs)
-    folding = {}
+    folding: dict[int, int] = {}
     for position, operation in enumerate(graph):
-        if not live[position] or operation.kind != "batch_norm":
-            continue
-        convolution, *statistics = operation.inputs
-        if (
-            graph[convolution].kind == "convolution"
-            and uses[convolution] == 1
-            and not any(depends[i] for i in (*graph[convolution].inputs[1:], *statistics))
-        ):
-            folding[convolution] = position
+        if operation.kind == "batch_norm" and live[position]:
+            data, *statistics = operation.inputs
+            convolution = folding.get(data, data)
+            is_alone = graph[convolution].kind == "convolution" and uses[data] == 1
+            if is_alone and not any(depends[i] for i in (*graph[convolution].inputs[1:], *statistics)):
+                folding[position] = convolution
     return folding
 
 
@@ -83,7 +81,7 @@ def node_depths(graph: Sequence[Operation], outputs: Collection[int]) -> list[in
     BatchNorms that fold count nothing. Cost: linear in operations and inputs.
     """
     depends = depends_on_input(graph)
-    folded = set(folding_batchnorms(graph, outputs).values())
+    folded = folding_batchnorms(graph, outputs)
     depths: list[int] = []
     for position, operation in enumerate(graph):
         counts = depends[position] and operation.kind != "input" and position not in folded
