@@ -9,6 +9,8 @@ import hashlib
 import http.client
 import os
 import re
+import socket
+import ssl
 import time
 import urllib.error
 import urllib.parse
@@ -36,16 +38,16 @@ Progress = Callable[[int], None]
 
 _CHUNK = 2**20
 _LARGEST_PAGE = 2**20
-_TRANSIENT = frozenset({408, 416, 425, 429, 500, 502, 503, 504})
+_TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _HEADERS = {"User-Agent": f"Mozilla/5.0 (compatible; filterdb/{__version__})"}
 
 
 class _Transient(Exception):
     """A transfer failed in a way that may pass, after `pause` seconds if the server said so."""
 
-    def __init__(self, reason: str, *, pause: float = 0.0, restart: bool = False) -> None:
+    def __init__(self, reason: str, *, pause: float = 0.0) -> None:
         super().__init__(reason)
-        self.pause, self.restart = pause, restart
+        self.pause = pause
 
 
 def ignore(size: int) -> None:
@@ -75,12 +77,10 @@ def fetch(url: str, target: Path, *, checksum: str = "", progress: Progress = ig
     checksum differs.
     """
     if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = _Part(target)
-        with part.locked():
-            if not target.exists():
-                _transfer_all(url, part, progress)
-                part.finish(url, checksum)
+        try:
+            _bring(url, target, checksum, progress)
+        except OSError as error:
+            raise SourceError(f"cannot write {target}: {error.strerror}") from error
     return target
 
 
@@ -109,13 +109,12 @@ def hugging_face_file(repository: str, *filenames: str, cache: Path | None = Non
 
 
 def remote_name(url: str) -> tuple[str, str]:
-    """The file name in `url`, and the first digits of its SHA-256 where the name holds them.
+    """The file name in `url`, and the first digits of its SHA-256 where the name promises them.
 
-    PyTorch and timm name files so: `resnet50-0676ba61.pth`.
+    Files on PyTorch's own server are named so: `resnet50-0676ba61.pth`.
     """
-    name = url.rpartition("/")[2]
-    digits = re.search(r"-([0-9a-f]{8,})\.", name)
-    return name, digits.group(1) if digits else ""
+    digits = re.match(r"https://download\.pytorch\.org/.*-([0-9a-f]{8})\.", url)
+    return url.rpartition("/")[2], digits.group(1) if digits else ""
 
 
 def sha256_of(path: Path) -> str:
@@ -179,6 +178,15 @@ class _Part:
         self.tag.unlink(missing_ok=True)
 
 
+def _bring(url: str, target: Path, checksum: str, progress: Progress) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = _Part(target)
+    with part.locked():
+        if not target.exists():
+            _transfer_all(url, part, progress)
+            part.finish(url, checksum)
+
+
 def _transfer_all(url: str, part: _Part, progress: Progress) -> None:
     failures = 0
     while True:
@@ -196,39 +204,48 @@ def _transfer_all(url: str, part: _Part, progress: Progress) -> None:
 
 def _transfer(url: str, part: _Part, progress: Progress) -> None:
     """One attempt at the rest of the file; follows the page by which Google Drive asks back."""
-    with _opened(url, part.range_headers()) as response:
+    with _opened(url, part) as response:
         begin = response.read(_CHUNK) if response.status == 200 else b""
         page = _Page.of(response, begin)
         if page is None:
             return _receive(response, begin, part, progress)
     if page.form is None:
         raise SourceError(
-            f"{url}: a web page ({page.title.strip() or 'untitled'}) instead of a file; try later, or download it"
-            " in a browser and name its folder with --checkpoints"
+            f"{url}: a web page ({page.title.strip() or 'untitled'}) instead of a file; try later, or with a browser"
         )
-    with _opened(page.form, {}) as response:
-        begin = response.read(_CHUNK)
+    with _opened(page.form, part) as response:
+        begin = response.read(_CHUNK) if response.status == 200 else b""
         if _Page.of(response, begin) is not None:
             raise SourceError(f"{url}: a web page even after confirming the download; try later")
         _receive(response, begin, part, progress)
 
 
 @contextmanager
-def _opened(url: str, headers: dict[str, str]) -> Iterator[http.client.HTTPResponse]:
+def _opened(url: str, part: _Part) -> Iterator[http.client.HTTPResponse]:
+    """The server's answer to a request for what `part` lacks; what the network does to it is a `_Transient`."""
+    request = urllib.request.Request(_mirrored(url), headers=_HEADERS | part.range_headers())
     opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
-    request = urllib.request.Request(_mirrored(url), headers=_HEADERS | headers)
     try:
         with opener.open(request, timeout=TIMEOUT) as response:
             yield response
     except urllib.error.HTTPError as error:
-        if error.code not in _TRANSIENT:
-            raise SourceError(f"{url}: the server says {error.code} {error.reason}") from error
-        wait = error.headers.get("Retry-After", "")
-        raise _Transient(f"{error.code} {error.reason}", float(wait) if wait.isdigit() else 0.0) from error
+        raise _refusal(url, error, part) from error
     except urllib.error.URLError as error:
+        if isinstance(error.reason, socket.gaierror) and error.reason.errno == socket.EAI_NONAME:
+            raise SourceError(f"{url}: no such server, or no network connection") from error
         raise _Transient(str(error.reason)) from error
-    except (OSError, http.client.HTTPException) as error:
+    except (ConnectionError, TimeoutError, ssl.SSLError, http.client.HTTPException) as error:
         raise _Transient(f"{type(error).__name__}: {error}") from error
+
+
+def _refusal(url: str, error: urllib.error.HTTPError, part: _Part) -> Exception:
+    if error.code == 416:
+        part.discard()
+        return _Transient("the file is shorter than what was there of it")
+    if error.code not in _TRANSIENT:
+        return SourceError(f"{url}: the server says {error.code} {error.reason}")
+    wait = error.headers.get("Retry-After", "")
+    return _Transient(f"{error.code} {error.reason}", pause=float(wait) if wait.isdigit() else 0.0)
 
 
 def _mirrored(url: str) -> str:
@@ -239,6 +256,9 @@ def _mirrored(url: str) -> str:
 def _receive(response: http.client.HTTPResponse, begin: bytes, part: _Part, progress: Progress) -> None:
     if response.status != 206:
         part.restart(response.headers.get("ETag") or response.headers.get("Last-Modified"))
+    elif not response.headers.get("Content-Range", "").startswith(f"bytes {part.size}-"):
+        part.discard()
+        raise _Transient("the server sent another part of the file than it was asked for")
     length = response.headers.get("Content-Length")
     total = part.size + int(length) if length else None
     with part.path.open("ab") as stream:

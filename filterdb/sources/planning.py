@@ -68,7 +68,8 @@ def plan(architecture: Architecture, *, fold_batchnorm: bool = False) -> Network
         planned = _extract_without_values(architecture, fold_batchnorm)
     except SourceError:
         with weightless():
-            planned = _extract(on_cpu(architecture.build()), architecture, fold_batchnorm)
+            module = on_cpu(architecture.build())
+        planned = _extract(module, architecture, fold_batchnorm)
     model = planned.facts.model
     layers = (replace(layer, read=partial(_no_weights, model, layer.name)) for layer in planned.layers)
     return replace(planned, layers=tuple(layers))
@@ -87,24 +88,26 @@ def initialize(network: Untrained, *, fold_batchnorm: bool = False) -> Network:
     """The network with the weights that its seed gives; the global random state stays as it was."""
     with torch.random.fork_rng(devices=[]), untrained():
         torch.manual_seed(network.seed)
-        return _extract(network.build(), network, fold_batchnorm)
+        module = network.build()
+    return _extract(module, network, fold_batchnorm)
 
 
 def with_weights(module: nn.Module, architecture: Architecture, *, fold_batchnorm: bool = False) -> Network:
     """The network that `module` is, once the weights of `architecture` were put into it."""
-    with quiet():
-        return _extract(on_cpu(module), architecture, fold_batchnorm)
+    return _extract(on_cpu(module), architecture, fold_batchnorm)
 
 
 def _extract_without_values(architecture: Architecture, fold_batchnorm: bool) -> Network:
     with weightless():
         module = on_meta(architecture.build())
-        with _NoNaN():
-            return _extract(module, architecture, fold_batchnorm)
+    with _NoNaN():
+        return _extract(module, architecture, fold_batchnorm)
 
 
 def _extract(module: nn.Module, architecture: Architecture, fold_batchnorm: bool) -> Network:
-    return extraction.network(module, architecture.facts, architecture.input_shape, fold_batchnorm=fold_batchnorm)
+    facts, shape = architecture.facts, architecture.input_shape
+    with quiet():
+        return extraction.network(module, facts, shape, fold_batchnorm=fold_batchnorm)
 
 
 def _no_weights(model: str, layer: str | None) -> NoReturn:

@@ -25,10 +25,10 @@ def load(
 ) -> Network:
     """The network with its weights: from the folder `checkpoints`, else the cache, else downloaded.
 
-    `checkpoints` holds files as the zoo keeps them (`cifar10/Linf/Carmon2019Unlabeled.pt`), or flat. The
-    networks that the paper's authors trained are hosted nowhere one by one and only come from there, as
-    `hso_normal_training_robustbench_….pt`. SourceError: no 3×3 convolution (known before anything is
-    downloaded), a failed download, a file that does not fit.
+    `checkpoints` holds files as the zoo keeps them, `cifar10/Linf/Carmon2019Unlabeled.pt`, or flat where the
+    model id is unique. The networks that the paper's authors trained are hosted nowhere one by one and only
+    come from there, as `hso_normal_training_robustbench_….pt`. SourceError: no 3×3 convolution (known before
+    anything is downloaded), a failed download, a file that does not fit.
     """
     plan_layers(network)
     module = _module(network, cache, checkpoints, progress)
@@ -41,7 +41,7 @@ def _module(network: Entry | Twin, cache: Path | None, checkpoints: Path | None,
         module = _without_weights(network)
         load_checkpoints(network, module, files)
         return module
-    file = checkpoints and find_file(checkpoints, network.dataset, f"{network.name}.pt")
+    file = checkpoints and find_file(checkpoints, (network.dataset, "."), [f"{network.name}.pt"])
     if file:
         module = _without_weights(network)
         load_file(module, file)

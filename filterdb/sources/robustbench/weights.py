@@ -1,6 +1,6 @@
 """The checkpoints of the RobustBench zoo: where they lie, and which part of a network each is for."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from filterdb.sources import timm
 from filterdb.sources.checkpoint import read_checkpoint
 from filterdb.sources.download import Progress, cache_directory, fetch, google_drive_url, remote_name
 from filterdb.sources.robustbench.build import timm_name
-from filterdb.sources.robustbench.catalogue import Entry
+from filterdb.sources.robustbench.catalogue import Entry, catalogue
 from filterdb.sources.state_dict import load, match_state_dict
 
 SUFFIXES = (".pt", ".pth", ".pth.tar", ".safetensors", ".ckpt", ".bin")
@@ -42,21 +42,23 @@ def remotes(entry: Entry) -> tuple[Remote, ...]:
 def checkpoint_files(entry: Entry, *, cache: Path | None, checkpoints: Path | None, progress: Progress) -> list[Path]:
     """The checkpoints of `entry`, in the zoo's order: from `checkpoints`, else from the cache, else downloaded.
 
-    In both folders a file lies as the zoo puts it (`cifar10/Linf/<model id>.pt`), or flat in `checkpoints`.
+    In both folders a file lies where the zoo puts it (`cifar10/Linf/<model id>.pt`); directly in
+    `checkpoints` it may lie if no other entry has the same model id.
     """
-    folder = (cache or cache_directory()) / "robustbench" / entry.dataset / entry.threat_model
+    place = f"{entry.dataset}/{entry.threat_model}"
+    folders = (place, ".") if _is_unique(entry.model_id) else (place,)
     files = []
     for remote in remotes(entry):
-        there = checkpoints and find_file(checkpoints, f"{entry.dataset}/{entry.threat_model}", remote.name)
-        files.append(there or fetch(remote.url, folder / remote.name, checksum=remote.checksum, progress=progress))
+        target = (cache or cache_directory()) / "robustbench" / place / remote.name
+        there = checkpoints and find_file(checkpoints, folders, _names_on_disk(entry, remote))
+        files.append(there or _downloaded(remote, target, f"{place}/{remote.name}", progress))
     return files
 
 
-def find_file(directory: Path, folder: str, name: str) -> Path | None:
-    """`name`, or the same with another suffix of a checkpoint, in `directory/folder` or `directory`."""
-    stem = name.removesuffix(".pt")
-    candidates = [name, *(f"{stem}{suffix}" for suffix in SUFFIXES)]
-    paths = (directory / where / candidate for where in (folder, ".") for candidate in candidates)
+def find_file(directory: Path, folders: Iterable[str], names: Iterable[str]) -> Path | None:
+    """The first of `names`, as it is or with another suffix, in one of the `folders` of `directory`."""
+    candidates = [f"{name.removesuffix('.pt')}{suffix}" for name in names for suffix in ("", *SUFFIXES)]
+    paths = (directory / folder / candidate for folder in folders for candidate in candidates)
     return next((path for path in paths if path.is_file()), None)
 
 
@@ -85,6 +87,22 @@ def _parts(entry: Entry, network: nn.Module) -> list[nn.Module]:
 def _is_last_epoch(entry: Entry) -> bool:
     """Whether the file holds two networks, `best` and `last`, of which the zoo takes `last`."""
     return entry.model_id in _LAST_EPOCH or entry.model_id.startswith("Kireev2021Effectiveness")
+
+
+def _downloaded(remote: Remote, target: Path, place: str, progress: Progress) -> Path:
+    try:
+        return fetch(remote.url, target, checksum=remote.checksum, progress=progress)
+    except SourceError as error:
+        raise SourceError(f"{error}; or put the file into the folder of --checkpoints, as {place}") from error
+
+
+def _is_unique(model_id: str) -> bool:
+    return sum(entry.model_id == model_id for entry in catalogue()) == 1
+
+
+def _names_on_disk(entry: Entry, remote: Remote) -> tuple[str, ...]:
+    """A file from the web may also be called after its network, unless there are several."""
+    return (remote.name,) if len(entry.google_drive) > 1 else (remote.name, f"{entry.model_id}.pt")
 
 
 def _names(model_id: str, number: int) -> Iterator[str]:
