@@ -93,7 +93,15 @@ class Network:
 
 @dataclass(frozen=True)
 class Job:
-    """A network that is loaded when its turn comes, and may then turn out not to load."""
+    """A network that is loaded when its turn comes, and may then turn out not to load.
+
+    `plan` gives its layers without the weights, where that is cheaper than `load`.
+    """
 
     model: str
     load: Callable[[], Network]
+    plan: Callable[[], Network] | None = None
+
+    def planned(self) -> Network:
+        """The network as far as a plan needs it."""
+        return (self.plan or self.load)()

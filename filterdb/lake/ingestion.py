@@ -1,12 +1,12 @@
 """Many networks into one lake: each on its own, so that one that fails stops none of the others."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from filterdb.errors import FilterdbError
 from filterdb.lake.lake import Lake
-from filterdb.lake.writer import write_failure, write_network
+from filterdb.lake.writer import write_failure, write_network, write_pairs
 from filterdb.network import Job
 
 Progress = Callable[[str, int, int], None]
@@ -31,13 +31,16 @@ def ingest(
     replace: bool = False,
     threads: int = 2,
     progress: Progress = lambda model, done, total: None,
+    pairs: Sequence[dict[str, object]] = (),
 ) -> Iterator[Report]:
     """Load and write every job in turn, a report for each; the lake in `root` is made if need be.
 
-    A network that fails is recorded in `skips` and the next one is taken. `progress` is called with
-    the model and its filters written so far and in all.
+    `pairs` are rows of the table `pairs`; each shows once both its networks are there. A network that
+    fails is recorded in `skips` and the next one is taken. `progress` is called with the model and its
+    filters written so far and in all.
     """
     lake = Lake.create(root)
+    write_pairs(lake, pairs)
     for job in jobs:
         try:
             yield _write(lake, job, replace, threads, progress)

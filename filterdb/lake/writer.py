@@ -1,7 +1,7 @@
 """Bringing networks into a lake: one file of filters and a few rows each, visible all at once or not at all."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from filterdb.analysis import LayerSummary, summarize_layer
 from filterdb.errors import FilterdbError, SourceError, UsageError
@@ -67,9 +68,11 @@ def write_network(
     return Outcome.WRITTEN if present is None else Outcome.REPLACED
 
 
-def write_pairs(lake: Lake, pairs: list[dict[str, object]]) -> None:
-    """Record which normal network is the counterpart of which robust one; see the table `pairs`."""
-    _append(lake, "pairs", pairs, uuid4().hex)
+def write_pairs(lake: Lake, pairs: Sequence[dict[str, object]]) -> None:
+    """Record which normal network is the counterpart of which robust one (table `pairs`); known pairs stay."""
+    files = lake.log("pairs").files()
+    known = pa.concat_tables(map(pq.read_table, files)).to_pylist() if files else []
+    _append(lake, "pairs", [pair for pair in pairs if pair not in known], uuid4().hex)
 
 
 def write_failure(lake: Lake, model: str, reason: str) -> None:

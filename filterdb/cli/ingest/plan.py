@@ -20,14 +20,24 @@ def show(networks: Sequence[Network], out: Output) -> int:
 
 
 def document(networks: Sequence[Network]) -> dict[str, object]:
-    """The plan as one JSON object, layer by layer."""
+    """The plan as one JSON object: totals, robust and normal networks apart, and every network layer by layer."""
+    return {
+        **_totals(networks),
+        "parts": [
+            {"robust": robust, **_totals([network for network in networks if network.facts.robust is robust])}
+            for robust in (True, False, None)
+        ],
+        "models": [_model(network) for network in networks],
+    }
+
+
+def _totals(networks: Sequence[Network]) -> dict[str, int]:
     n_filters = sum(network.n_filters for network in networks)
     return {
         "n_models": len(networks),
         "n_layers": sum(len(network.layers) for network in networks),
         "n_filters": n_filters,
         "n_bytes": BYTES_PER_FILTER * n_filters,
-        "models": [_model(network) for network in networks],
     }
 
 
