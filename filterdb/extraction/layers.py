@@ -1,6 +1,5 @@
 """From a module to a `Network`: its 3×3 layers, and by name whatever is none."""
 
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -17,8 +16,8 @@ def network(module: nn.Module, facts: Facts, input_shape: tuple[int, ...], *, fo
     """`module` as a network of 3×3 layers; every other convolution becomes a skip with its reason.
 
     Layers hold on to the weights and convert them when read; those of a module on the meta device
-    can be planned, not read. `facts.weights` becomes "raw" or "bn_folded". Raises SourceError when
-    the forward pass fails or uses no 2-D convolution at all.
+    can be planned, not read. The facts are put `in_form`: a folded network has an id of its own.
+    Raises SourceError when the forward pass fails or uses no 2-D convolution at all.
     """
     extraction = extract(module, input_shape, fold_batchnorm=fold_batchnorm)
     if not extraction.convolutions:
@@ -26,7 +25,7 @@ def network(module: nn.Module, facts: Facts, input_shape: tuple[int, ...], *, fo
     reasons = [(convolution, _reason(convolution)) for convolution in extraction.convolutions]
     skips = [Skip(c.name, kernel_text(c.kernel), reason) for c, reason in reasons if reason is not None]
     return Network(
-        facts=replace(facts, weights="bn_folded" if fold_batchnorm else "raw"),
+        facts=facts.in_form(fold_batchnorm=fold_batchnorm),
         layers=tuple(_layer(convolution) for convolution, reason in reasons if reason is None),
         skips=(*skips, *extraction.skips),
     )
