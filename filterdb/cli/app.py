@@ -1,12 +1,11 @@
 """The commands by name."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from filterdb import __version__
-from filterdb.cli import ask, ingest, queries
+from filterdb.cli import ask, demo, ingest, queries
 
 app = typer.Typer(
     name="filterdb",
@@ -28,7 +27,7 @@ def _print_version(wanted: bool) -> None:
 def common(
     context: typer.Context,
     lake: Annotated[
-        Path | None,
+        str | None,
         typer.Option("--lake", envvar="FILTERDB_LAKE", metavar="DIR", help="The lake; default ./filters.lake."),
     ] = None,
     version: Annotated[
@@ -38,6 +37,7 @@ def common(
     context.obj = lake
 
 
+app.command("demo")(demo.demo)
 app.add_typer(ingest.app, name="ingest")
 app.command("info")(ask.info)
 app.command("sql")(ask.sql)

@@ -11,10 +11,10 @@ from filterdb.query.names import Definition
 if TYPE_CHECKING:
     from filterdb.query.database import Database
 
-DEFAULT_LAKE = Path("filters.lake")
+DEFAULT_LAKE = "filters.lake"
 
 LakeOption = Annotated[
-    Path | None,
+    str | None,
     typer.Option("--lake", metavar="DIR", help="The lake [env: FILTERDB_LAKE; default: ./filters.lake]."),
 ]
 VersionOption = Annotated[
@@ -36,14 +36,19 @@ MemoryOption = Annotated[
 ]
 
 
-def lake_directory(context: typer.Context, lake: Path | None) -> Path:
+def lake_name(context: typer.Context, lake: str | None) -> str:
     """The lake named after the command, else before it, else by FILTERDB_LAKE, else ./filters.lake."""
     return lake or context.obj or DEFAULT_LAKE
 
 
+def lake_directory(context: typer.Context, lake: str | None) -> Path:
+    """The same, as the directory of a lake that is written to."""
+    return Path(lake_name(context, lake))
+
+
 def open_database(
     context: typer.Context,
-    lake: Path | None,
+    lake: str | None,
     version: int | None,
     threads: int | None = None,
     memory_limit: str | None = None,
@@ -51,7 +56,7 @@ def open_database(
     """The lake that the options name, open for questions."""
     from filterdb.query.database import Database
 
-    return Database(lake_directory(context, lake), version, threads=threads, memory_limit=memory_limit)
+    return Database(lake_name(context, lake), version, threads=threads, memory_limit=memory_limit)
 
 
 def output(format: Format, file: Path | None) -> Output:

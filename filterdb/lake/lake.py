@@ -1,5 +1,7 @@
 """A lake: a directory with five tables, of which the log of `filters` says which networks exist."""
 
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -7,7 +9,7 @@ from pathlib import Path
 from filterdb.errors import LakeError
 from filterdb.lake import log, schema
 from filterdb.lake.log import TableLog
-from filterdb.lake.names import ingest_id_of, model_of
+from filterdb.lake.names import MANIFEST, ingest_id_of, model_of
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,9 @@ class Commit:
 class Lake:
     """The lake in the directory `root`, as of commit `version` (default: the newest)."""
 
+    is_complete = True
+    """Whether every file is in `root` already; see `filterdb.lake.release`."""
+
     def __init__(self, root: Path, version: int | None = None) -> None:
         self.root = root
         if not log.exists(root / "filters"):
@@ -33,6 +38,8 @@ class Lake:
     @classmethod
     def create(cls, root: Path) -> "Lake":
         """The lake in `root`, made if there is none. `filters` comes last: with it the lake exists."""
+        if (root / MANIFEST).exists():
+            raise LakeError(f"{root} is a published tree, which is read only: name another lake with --lake")
         for name in schema.TABLES:
             TableLog.create(root / name, schema.table(name).arrow, schema.FORMAT_VERSION)
         return cls(root)
@@ -58,6 +65,13 @@ class Lake:
     def commits(self) -> list[Commit]:
         """The visible networks, in order of their paths."""
         return [_commit(file) for file in self.filters.files()]
+
+    def files(self, name: str) -> list[Path]:
+        """The files of a table."""
+        return self.log(name).files()
+
+    def bring(self, files: Iterable[str | os.PathLike]) -> None:
+        """Make sure that `files` can be read: in a lake they can."""
 
     def find(self, model: str) -> Commit | None:
         """The visible network `model`, if there is one."""

@@ -8,6 +8,7 @@ from filterdb.errors import UsageError
 
 MAX_NAME_BYTES = 200
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
+MANIFEST = "MANIFEST.parquet"
 
 
 def filters_path(dataset: str | None, robust: bool | None, model: str, ingest_id: str) -> str:

@@ -1,23 +1,36 @@
 """The one place that connects DuckDB: settings, macros, stored tables, views, lock, in this order."""
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import duckdb
 
 from filterdb import resources
 from filterdb.lake import schema
 from filterdb.lake.lake import Lake
+from filterdb.lake.release import Release
 from filterdb.query.quoting import identifier, literal
 
 VIEWS = ("models", "layers", "filters", "pairs", "skips", "filter_facts")
+LEFT_OUT = {
+    "models": "model AS ingest_id, ",
+    "layers": "model AS ingest_id, (sum(n_filters) OVER before)::BIGINT - n_filters AS first_row, ",
+    "skips": "(SELECT ingest_id FROM stored.commits WHERE model = skips.model) AS ingest_id, ",
+}
+"""The hidden columns, which a published tree does not have, from those that it has."""
 
 
-def connect(lake: Lake, *, threads: int | None = None, memory_limit: str | None = None) -> duckdb.DuckDBPyConnection:
+def connect(
+    lake: Lake | Release, *, threads: int | None = None, memory_limit: str | None = None
+) -> duckdb.DuckDBPyConnection:
     """A connection that sees `lake`, and nothing else: no other file, no write, no change of settings."""
     connection = duckdb.connect(config=_settings(threads, memory_limit))
+    filters = _FiltersElsewhere(lake)
+    if not lake.is_complete:
+        connection.create_function(filters.FUNCTION, filters.files, [], "VARCHAR[]")
     for statement in (*macros(), *_stored_tables(lake), *views(), *_lock(lake)):
         connection.execute(statement)
+    filters.is_asked = True
     return connection
 
 
@@ -34,12 +47,37 @@ def views() -> Iterator[str]:
         yield (resources.directory("schema") / "views" / f"{name}.sql").read_text("utf-8")
 
 
+def stored_view(name: str, source: str, *, published: bool) -> str:
+    """The table `name` as it is stored, from `source`: a list of files, or what yields one."""
+    parquet = f"read_parquet({source}, hive_partitioning = false)"
+    hidden = LEFT_OUT.get(name, "") if published else ""
+    window = " WINDOW before AS (PARTITION BY model ORDER BY layer)" if "OVER" in hidden else ""
+    return f"CREATE VIEW stored.{identifier(name)} AS SELECT {hidden}* FROM {parquet} AS {identifier(name)}{window}"
+
+
+@dataclass
+class _FiltersElsewhere:
+    """The files of filters of a tree elsewhere, as a function that DuckDB calls when it binds the view.
+
+    While the views are made it names a file without rows; afterwards it brings what a query needs.
+    """
+
+    FUNCTION = "files_of_filters"
+    lake: Lake | Release
+    is_asked: bool = False
+
+    def files(self) -> list[str]:
+        found = self.lake.files("filters") if self.is_asked else [self.lake.no_filters]
+        self.lake.bring(found)
+        return [str(file) for file in found]
+
+
 def _settings(threads: int | None, memory_limit: str | None) -> dict[str, str | int]:
     settings = {"threads": threads, "memory_limit": memory_limit, "autoinstall_known_extensions": "false"}
     return {name: value for name, value in settings.items() if value is not None}
 
 
-def _stored_tables(lake: Lake) -> Iterator[str]:
+def _stored_tables(lake: Lake | Release) -> Iterator[str]:
     yield "CREATE SCHEMA stored"
     yield "CREATE TABLE stored.commits (ingest_id VARCHAR, model VARCHAR, file VARCHAR)"
     commits = lake.commits()
@@ -47,20 +85,25 @@ def _stored_tables(lake: Lake) -> Iterator[str]:
         rows = ", ".join(f"({literal(c.ingest_id)}, {literal(c.model)}, {literal(str(c.file))})" for c in commits)
         yield f"INSERT INTO stored.commits VALUES {rows}"
     for name in schema.TABLES:
-        yield _stored_table(name, lake.log(name).files())
+        yield _stored_table(lake, name)
 
 
-def _stored_table(name: str, files: list[Path]) -> str:
+def _stored_table(lake: Lake | Release, name: str) -> str:
+    files = [str(file) for file in lake.files(name)]
     if not files:
         declaration = (resources.directory("schema") / f"{name}.sql").read_text("utf-8")
         return declaration.replace(f"CREATE TABLE {name}", f"CREATE TABLE stored.{identifier(name)}", 1)
-    listing = ", ".join(literal(str(file)) for file in files)
-    return (
-        f"CREATE VIEW stored.{identifier(name)} AS SELECT * FROM read_parquet([{listing}], hive_partitioning = false)"
-    )
+    elsewhere = name == "filters" and not lake.is_complete
+    source = f"{_FiltersElsewhere.FUNCTION}()" if elsewhere else listing(files)
+    return stored_view(name, source, published=isinstance(lake, Release))
 
 
-def _lock(lake: Lake) -> Iterator[str]:
+def listing(files: Sequence[str]) -> str:
+    """`files` as a SQL list."""
+    return "[" + ", ".join(map(literal, files)) + "]"
+
+
+def _lock(lake: Lake | Release) -> Iterator[str]:
     yield f"SET allowed_directories = [{literal(str(lake.root.resolve()))}]"
     yield "SET enable_external_access = false"
     yield "SET lock_configuration = true"

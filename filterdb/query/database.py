@@ -3,13 +3,12 @@
 import os
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
 
 from filterdb.errors import UsageError
-from filterdb.lake.lake import Lake
+from filterdb.lake.opening import open_lake
 from filterdb.query import connection, finishers, split, statements
 from filterdb.query.names import Definition
 from filterdb.query.split import Level
@@ -27,6 +26,8 @@ BATCH = 10_000
 class Database:
     """A read-only view of one lake at one version. Use it as a context manager, or `close()` it.
 
+    `path` is a lake's directory, or a published tree: a directory, an address (https://…), or a
+    dataset on Hugging Face (hf://datasets/NAME/NAME), whose files are fetched when they are needed.
     `version` is the number of the commit to look at (default: the newest, fixed when opened);
     `threads` and `memory_limit` (e.g. '2GB') bound what queries may use.
     """
@@ -39,7 +40,7 @@ class Database:
         threads: int | None = None,
         memory_limit: str | None = None,
     ) -> None:
-        self.lake = Lake(Path(path), version)
+        self.lake = open_lake(path, version)
         self.threads = threads or os.cpu_count() or 1
         self.connection = self._connect(memory_limit)
         self._finishers: set[str] = set()

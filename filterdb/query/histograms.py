@@ -20,7 +20,9 @@ def of_split(
 ) -> dict[tuple, np.ndarray]:
     """Histograms (9, bins) int64 of the non-sparse filters' coefficients, keyed by the values of `by`."""
     if split.level is Level.LAYER:
-        return scan.histograms(places(split, by), basis, value_range, bins, split.database.threads)
+        found = places(split, by)
+        split.database.lake.bring({place.file for place in found})
+        return scan.histograms(found, basis, value_range, bins, split.database.threads)
     return _in_sql(split, by, basis, value_range, bins)
 
 

@@ -1,0 +1,143 @@
+"""A published tree elsewhere: its files come into the cache when they are needed, and are checked before they count."""
+
+import logging
+import os
+import re
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import quote
+
+from filterdb.errors import SourceError, UsageError
+from filterdb.lake import schema
+from filterdb.lake.names import MANIFEST
+from filterdb.lake.release import Entry, Release, table_path
+from filterdb.sources.download import cache_directory, fetch, sha256_of
+
+HUB_ADDRESS = re.compile(r"hf:(?://)?(?:datasets/)?([^/@]+/[^/@]+)(?:@([^/]+))?/?")
+
+_log = logging.getLogger(__name__)
+
+
+class Place(Protocol):
+    """Where a tree lies."""
+
+    def fetch(self, path: str, target: Path, checksum: str) -> None:
+        """Bring the file `path` of the tree to `target`; SourceError if it cannot be had whole."""
+
+
+@dataclass(frozen=True)
+class Web:
+    """A tree below an address."""
+
+    address: str
+
+    def fetch(self, path: str, target: Path, checksum: str) -> None:
+        fetch(f"{self.address.rstrip('/')}/{quote(path)}", target, checksum=checksum)
+
+
+@dataclass(frozen=True)
+class Hub:
+    """A dataset on Hugging Face, at one revision; tokens are the hub's own affair."""
+
+    repository: str
+    revision: str
+
+    def fetch(self, path: str, target: Path, checksum: str) -> None:
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import HfHubHTTPError
+
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with tempfile.TemporaryDirectory(dir=target.parent, prefix=".incoming-") as incoming:
+                file = hf_hub_download(
+                    self.repository, path, repo_type="dataset", revision=self.revision, local_dir=incoming
+                )
+                if not sha256_of(Path(file)).startswith(checksum):
+                    raise SourceError(f"hf:{self.repository}: {path} is not the file that the manifest names")
+                Path(file).rename(target)
+        except (HfHubHTTPError, OSError) as error:
+            raise SourceError(f"hf:{self.repository}: {path}: {_first_line(error)}") from error
+
+
+class Mirror(Release):
+    """The part of a tree elsewhere that has been asked for so far, in a folder of the cache."""
+
+    is_complete = False
+
+    def __init__(self, place: Place, version: int | None = None) -> None:
+        self.place = place
+        super().__init__(_begin(place), version)
+        self._entries = {str(self.root / entry.path): entry for entry in self.entries}
+        self.bring(self.root / table_path(name) for name in schema.TABLES if name != "filters")
+
+    @cached_property
+    def no_filters(self) -> Path:
+        """A file like those of filters, without rows."""
+        import pyarrow.parquet as pq
+
+        file = self.root / "no-filters.parquet"
+        if not file.exists():
+            pq.write_table(schema.table("filters").arrow.empty_table(), file)
+        return file
+
+    def bring(self, files: Iterable[str | os.PathLike]) -> None:
+        """Fetch those of `files` that are not here yet."""
+        missing = [entry for file in files if (entry := self._entries.get(str(file))) and not Path(file).exists()]
+        if any(entry.model is not None for entry in missing):
+            _log.warning("fetching %s into %s", _amount(missing), self.root)
+        for entry in missing:
+            self.place.fetch(entry.path, self.root / entry.path, entry.sha256)
+
+
+def open_mirror(address: str, version: int | None = None) -> Mirror:
+    """The tree at `address`: https://…, hf://datasets/NAME/NAME[@REVISION] or hf:NAME/NAME."""
+    return Mirror(_place(address), version)
+
+
+def _place(address: str) -> Place:
+    if not address.startswith("hf:"):
+        return Web(address)
+    match = HUB_ADDRESS.fullmatch(address)
+    if match is None:
+        raise UsageError(f"{address!r}: write hf://datasets/NAME/NAME, with @REVISION if it is not the newest")
+    return Hub(match[1], _commit_of(match[1], match[2]))
+
+
+def _commit_of(repository: str, revision: str | None) -> str:
+    """The commit that `revision` means now, so that all files are of one."""
+    try:
+        from huggingface_hub import HfApi
+        from huggingface_hub.errors import HfHubHTTPError
+    except ImportError as error:
+        raise UsageError("hf: addresses need the extra 'publish': pip install 'filterdb[publish]'") from error
+    try:
+        return HfApi().dataset_info(repository, revision=revision).sha
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        raise SourceError(f"hf:{repository}: {_first_line(error)}") from error
+
+
+def _begin(place: Place) -> Path:
+    """The folder of the cache for the tree at `place`, with its manifest: trees are told apart by that."""
+    cache = cache_directory() / "trees"
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache) as temporary:
+        manifest = Path(temporary) / MANIFEST
+        place.fetch(MANIFEST, manifest, "")
+        root = cache / sha256(manifest.read_bytes()).hexdigest()[:32]
+        root.mkdir(exist_ok=True)
+        manifest.replace(root / MANIFEST)
+    return root
+
+
+def _amount(entries: list[Entry]) -> str:
+    size = sum(entry.bytes for entry in entries)
+    return f"{len(entries)} file{'s' * (len(entries) != 1)} of filters, {size / 1e6:,.1f} MB,"
+
+
+def _first_line(error: Exception) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

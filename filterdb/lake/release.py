@@ -1,0 +1,104 @@
+"""A published tree, open for reading: the files that its manifest names, and no other."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from filterdb.errors import IntegrityError, LakeError
+from filterdb.lake import schema
+from filterdb.lake.lake import Commit
+from filterdb.lake.names import MANIFEST
+
+LAKE_VERSION = b"filterdb.lake_version"
+FORMAT_VERSION = b"filterdb.format_version"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file of a tree: its path in it, size, rows (of Parquet), checksums, and the network it is of, if of one."""
+
+    path: str
+    bytes: int
+    rows: int | None
+    sha256: str
+    md5: str
+    model: str | None
+    filterdb_version: str
+
+
+class Release:
+    """The published tree in the directory `root`: what `filterdb publish dir` wrote, read only.
+
+    It has one version, that of the lake it was made from.
+    """
+
+    is_complete = True
+    """Whether every file is in `root` already."""
+
+    def __init__(self, root: Path, version: int | None = None) -> None:
+        self.root = root.resolve()
+        self.version, self.entries = read_manifest(self.root / MANIFEST)
+        if version not in (None, self.version):
+            raise LakeError(f"{root} is a published tree of version {self.version}; there is no version {version}")
+
+    @cached_property
+    def filters(self) -> list[Entry]:
+        """The files of filters."""
+        return [entry for entry in self.entries if entry.model is not None]
+
+    def commits(self) -> list[Commit]:
+        """The networks, in order of their paths; each is its own write."""
+        return [Commit(entry.model, entry.model, self.root / entry.path) for entry in self.filters]
+
+    def files(self, name: str) -> list[Path]:
+        """The files of a table."""
+        if name == "filters":
+            return [self.root / entry.path for entry in self.filters]
+        return [self.root / table_path(name)]
+
+    def bring(self, files: Iterable[str | os.PathLike]) -> None:
+        """Make sure that `files` can be read: in a tree on this machine they can."""
+
+
+def table_path(name: str) -> str:
+    """Where the small table `name` lies in a published tree."""
+    return f"meta/{name}.parquet"
+
+
+def is_published(root: Path) -> bool:
+    """Whether a published tree lies in `root`."""
+    return (root / MANIFEST).is_file()
+
+
+def read_manifest(file: Path) -> tuple[int, list[Entry]]:
+    """The lake version that a tree was made from, and its files.
+
+    Raises IntegrityError for what is no manifest, or names files outside the tree; LakeError for a
+    newer format.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(file)
+        metadata = table.schema.metadata or {}
+        version, form = int(metadata[LAKE_VERSION]), int(metadata[FORMAT_VERSION])
+        entries = [Entry(**row) for row in table.to_pylist()]
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        raise IntegrityError(f"{file}: not the manifest of a published tree: {error}") from error
+    if form > schema.FORMAT_VERSION:
+        raise LakeError(
+            f"{file} has format version {form}, newer than this filterdb reads "
+            f"(up to {schema.FORMAT_VERSION}): update filterdb"
+        )
+    for entry in entries:
+        _refuse_outside(file, entry.path)
+    return version, entries
+
+
+def _refuse_outside(file: Path, path: str) -> None:
+    parts = PurePosixPath(path).parts
+    if not parts or path.startswith("/") or ".." in parts or "\\" in path:
+        raise IntegrityError(f"{file}: names {path!r}, which is outside the tree")
