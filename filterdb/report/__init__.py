@@ -1,0 +1,1 @@
+"""The report room: figures of filters, spectra and divergences (matplotlib)."""
