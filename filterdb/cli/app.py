@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from filterdb import __version__
-from filterdb.cli import ask, demo, ingest, queries
+from filterdb.cli import ask, compare, demo, ingest, queries
 
 app = typer.Typer(
     name="filterdb",
@@ -45,3 +45,4 @@ app.add_typer(queries.app, name="queries")
 app.command("pca")(ask.pca)
 app.command("metrics")(ask.metrics)
 app.command("kl")(ask.kl)
+app.command("compare")(compare.compare)
