@@ -11,7 +11,7 @@ from types import ModuleType
 from torch import Tensor, nn
 
 from filterdb.errors import FilterdbError, SourceError, UsageError
-from filterdb.sources.pickles import cause
+from filterdb.sources.messages import cause
 from filterdb.sources.weightless import quiet, weightless
 
 RGB = 3

@@ -12,13 +12,14 @@ from filterdb import extraction
 from filterdb.errors import SourceError
 from filterdb.network import Facts, Network, Skip
 from filterdb.sources.architectures import build, known_input_shape
-from filterdb.sources.pickles import MALFORMED, cause
-from filterdb.sources.state_dict import listed, load, match_state_dict
+from filterdb.sources.messages import MALFORMED, cause, listed, printable
+from filterdb.sources.state_dict import load, match_state_dict
 from filterdb.sources.tensors import named_tensors, unread_names
 from filterdb.sources.torch_files import TAR_BLOCK, ZIP_MAGIC, is_tar, read_torch_file
 from filterdb.sources.weightless import on_cpu
 
 DEFAULT_INPUT_SHAPE = (3, 32, 32)
+LONGEST_MESSAGE = 1000
 MAXIMUM_HEADER = 100_000_000
 PICKLE_MAGIC = b"\x80"
 OTHER_KINDS = {
@@ -59,7 +60,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
             found = f" (only {listed(checkpoint.unread)})" if checkpoint.unread else ""
             raise SourceError(f"it holds no tensors{found}; save the network's state_dict() with torch.save")
     except (SourceError, OSError) as error:
-        raise SourceError(f"{path}: {error}") from error
+        raise SourceError(f"{path}: {printable(str(error), LONGEST_MESSAGE)}") from error
     return checkpoint
 
 

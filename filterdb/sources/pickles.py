@@ -12,30 +12,19 @@ although nothing would happen: a file that asks for it deserves no trust in its 
 """
 
 import pickletools
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import BinaryIO, TypeVar
 
 from filterdb.errors import SourceError
+from filterdb.sources.messages import MALFORMED, cause, printable
 
 Kind = TypeVar("Kind")
-
-MALFORMED = (
-    AttributeError,
-    LookupError,
-    OverflowError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
-"""What reading a file that is not what it claims to be runs into; `cause` words it."""
 
 MAXIMUM_INSTRUCTIONS = 10_000_000
 """Bounds memory and time: an instruction of one byte can make an object of a hundred."""
 
-MAXIMUM_CAUSE = 200
+MAXIMUM_NAME = 1000
 RENAMED_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg", "cPickle": "pickle"}
 DANGEROUS_MODULES = frozenset(
     (
@@ -72,11 +61,10 @@ class Global:
 
 @dataclass(slots=True, eq=False, repr=False)
 class Stub:
-    """What a call would have returned: the name called, its arguments, and what was put in afterwards."""
+    """What a call would have returned: the name called, its arguments by position, and what was put in afterwards."""
 
     name: str
     arguments: tuple = ()
-    keywords: dict = field(default_factory=dict)
     state: object = None
     items: dict = field(default_factory=dict)
     elements: list = field(default_factory=list)
@@ -108,11 +96,6 @@ def read_pickle(stream: BinaryIO, persistent: Callable[[object], object] | None 
         raise SourceError(f"its pickle is damaged or cut off ({cause(error)}); download it again") from error
 
 
-def cause(error: Exception) -> str:
-    """The kind and the first line of `error`; torch appends a trace of its own to some."""
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:MAXIMUM_CAUSE]}"
-
-
 def _no_persistent(identifier: object) -> object:
     raise ValueError("a persistent id outside a torch file")
 
@@ -126,7 +109,7 @@ def refuse_dangerous(qualified: str, name: str) -> None:
     parts = name.split(".")
     tails = [".".join(parts[start:]) for start in range(len(parts))]
     if any(map(_is_dangerous, [qualified, *tails])):
-        raise SourceError(REFUSAL.format(name=qualified))
+        raise SourceError(REFUSAL.format(name=printable(qualified)))
 
 
 def _is_dangerous(qualified: str) -> bool:
@@ -185,14 +168,16 @@ class _Machine:
 
     def name(self, module: object, name: object) -> Global:
         module, name = _expect(str, module), _expect(str, name)
+        if len(module) + len(name) > MAXIMUM_NAME:
+            raise ValueError(f"a name of {len(module) + len(name):,} characters")
         qualified = f"{RENAMED_MODULES.get(module, module)}.{name}"
         refuse_dangerous(qualified, name)
         self.names.add(qualified)
         return Global(qualified)
 
-    def call(self, function: object, arguments: object, keywords: object = None) -> None:
+    def call(self, function: object, arguments: object, _keywords: object = None) -> None:
         name = function.name if isinstance(function, Global) else "a computed function"
-        self.push(Stub(name, _expect(tuple, arguments), _expect(dict, keywords or {})))
+        self.push(Stub(name, _expect(tuple, arguments)))
 
     def call_from_mark(self, _: object) -> None:
         function, *arguments = self.pop_to_mark()

@@ -1,7 +1,8 @@
 """Which tensor of a checkpoint belongs to which parameter of a network."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -10,9 +11,9 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
 from filterdb.errors import SourceError
-from filterdb.sources.pickles import MALFORMED, cause
+from filterdb.sources.messages import MALFORMED, cause, listed, printable
 
-SHOWN = 5
+MAXIMUM_DEPTH = 20
 AVERAGED = ("ema", "swa", "averag", "teacher", "momentum")
 """Words in the path to a copy that training only follows along; the network itself is preferred."""
 
@@ -67,18 +68,17 @@ def load(module: nn.Module, matched: Mapping[str, Tensor]) -> None:
 
 
 def _required(module: nn.Module, wanted: Mapping[str, Tensor]) -> list[str]:
-    """What decides about filters: convolutions and normalisations, and weights in four dimensions of other layers.
+    """What decides about filters: convolutions and normalisations, and parameters in four dimensions of other layers.
 
-    Buffers of shape (…, 1, 1) are none: means and deviations of images, which many checkpoints lack.
+    Buffers of other layers are constants (image means, blur kernels); many files lack them.
     """
-    constants = {name for name, buffer in module.named_buffers() if buffer.shape[2:] == (1, 1)}
+    kernels = {name for name, parameter in module.named_parameters() if parameter.ndim == 4}
     layers = [f"{name}." if name else "" for name, layer in module.named_modules() if _is_essential(layer)]
     prefixes = tuple(layers)
     return [
         name
-        for name, tensor in wanted.items()
-        if (tensor.ndim == 4 and name not in constants)
-        or (name.startswith(prefixes) and not name.endswith("num_batches_tracked"))
+        for name in wanted
+        if name in kernels or (name.startswith(prefixes) and not name.endswith("num_batches_tracked"))
     ]
 
 
@@ -112,7 +112,7 @@ def _scores(
     wrappers = list(_shared_prefixes(required))
     scores: dict[Placement, list[int]] = {}
     for path, tensor in tensors.items():
-        for prefix, rest in _splits(path):
+        for prefix, rest in islice(_splits(path), MAXIMUM_DEPTH):
             for wrapper in wrappers:
                 name = wrapper + rest
                 if name in wanted:
@@ -156,7 +156,7 @@ def _demand(
     unexpected = _unexpected(checkpoint.tensors, placement, wanted)
     if not (missing or misshapen or unexpected):
         return
-    where = f" under {placement.prefix!r}" if placement.prefix else ""
+    where = f" under {printable(placement.prefix)!r}" if placement.prefix else ""
     fitting = len(required) - len(missing) - len(misshapen)
     raise SourceError(
         f"{checkpoint.path}: these are not the weights of {module}: {fitting} of its {len(required)} tensors of"
@@ -182,9 +182,3 @@ def _is_weight(path: str) -> bool:
 
 def _bracketed(names: Sequence[str]) -> str:
     return f" ({listed(names)})" if names else ""
-
-
-def listed(names: Iterable[str]) -> str:
-    """The first five names, and whether there are more."""
-    names = list(names)
-    return ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")

@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 
 from filterdb.errors import SourceError
-from filterdb.sources.pickles import MALFORMED, Stub, cause
-from filterdb.sources.torch_files import STORAGE_TYPES, Storage, TorchFile
+from filterdb.sources.messages import MALFORMED, cause
+from filterdb.sources.pickles import Stub
+from filterdb.sources.torch_files import STORAGE_TYPES, Place, Storage, TorchFile
 
 MAXIMUM_DEPTH = 100
+MAXIMUM_NAME = 1000
 MAXIMUM_CONTAINERS = 1_000_000
 """A pickle can refer to one list twice in a list, that list twice in another, and so on."""
 
@@ -36,7 +38,7 @@ ARRAY_DTYPES = {
 }
 PLAIN = frozenset(
     (
-        *("torch.Size", "torch.device", "torch.nn.parameter.Parameter", "torch.Tensor", "_codecs.encode"),
+        *("torch.Size", "torch.device", "torch.Tensor", "_codecs.encode"),
         *("numpy.dtype", "numpy.ndarray", "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar"),
     )
 )
@@ -47,7 +49,7 @@ def named_tensors(file: TorchFile) -> dict[str, Tensor]:
 
     Raises SourceError for a tensor that its storage cannot hold or whose storage the file does not hold.
     """
-    return dict(_Tensors(file).below(file.root, (), frozenset()))
+    return dict(_Tensors(file).below(file.root, "", frozenset()))
 
 
 def unread_names(file: TorchFile) -> tuple[str, ...]:
@@ -64,26 +66,28 @@ class _Tensors:
     """The walk through one file's object."""
 
     def __init__(self, file: TorchFile) -> None:
-        self.places, self.mapped, self.containers = file.places, file.mapped, 0
+        self.places, self.mapped = file.places, file.mapped
+        self.containers = self.copied = 0
+        self.copies: dict[object, bytearray] = {}
 
-    def below(self, node: object, path: tuple[str, ...], above: frozenset[int]) -> Iterator[tuple[str, Tensor]]:
+    def below(self, node: object, name: str, above: frozenset[int]) -> Iterator[tuple[str, Tensor]]:
         """The tensors in `node` with their names; `above` are the containers that it lies in."""
         if not isinstance(node, (dict, list, tuple, Stub)) or id(node) in above:
             return
-        self._count(path)
-        tensor = self._rebuilt(node, ".".join(path)) if isinstance(node, Stub) else None
+        self._check_bounds(name, len(above))
+        tensor = self._rebuilt(node, name) if isinstance(node, Stub) else None
         if tensor is not None:
-            yield ".".join(path), tensor
+            yield name, tensor
             return
         for key, child in _children(node):
-            yield from self.below(child, (*path, str(key)), above | {id(node)})
+            yield from self.below(child, f"{name}.{key}" if name else str(key), above | {id(node)})
 
-    def _count(self, path: tuple[str, ...]) -> None:
+    def _check_bounds(self, name: str, depth: int) -> None:
         self.containers += 1
-        if self.containers > MAXIMUM_CONTAINERS or len(path) > MAXIMUM_DEPTH:
+        if self.containers > MAXIMUM_CONTAINERS or depth > MAXIMUM_DEPTH or len(name) > MAXIMUM_NAME:
             raise SourceError(
-                f"its object is nested more than {MAXIMUM_DEPTH} deep or has more than {MAXIMUM_CONTAINERS:,}"
-                " parts; save the state_dict alone"
+                f"its object is nested more than {MAXIMUM_DEPTH} deep, has more than {MAXIMUM_CONTAINERS:,} parts or"
+                f" names of more than {MAXIMUM_NAME:,} characters; save the state_dict alone"
             )
 
     def _rebuilt(self, stub: Stub, name: str) -> Tensor | None:
@@ -109,8 +113,27 @@ class _Tensors:
         length = _extent(size, stride)
         if offset < 0 or (offset + length) * dtype.itemsize > nbytes or math.prod(size) * dtype.itemsize > nbytes:
             raise ValueError(f"shape {size} with stride {stride} from {offset} needs more than its {nbytes:,} bytes")
-        numbers = _numbers(self.mapped, place.offset + start + offset * dtype.itemsize, length, dtype)
-        return numbers.as_strided(size, stride)
+        if length == 0:
+            return torch.empty(size, dtype=dtype)
+        buffer, position = self._aligned(place, max(dtype.itemsize, storage.dtype.itemsize))
+        position += start + offset * dtype.itemsize
+        return torch.frombuffer(buffer, dtype=dtype, count=length, offset=position).as_strided(size, stride)
+
+    def _aligned(self, place: Place, itemsize: int) -> tuple[mmap | bytearray, int]:
+        """The bytes of a storage and where they begin: in the mapping, or in a copy where they lie unaligned there."""
+        if place.offset % itemsize == 0:
+            return self.mapped, place.offset
+        if place not in self.copies and self.copied + place.nbytes > len(self.mapped):
+            raise ValueError("storages overlap")
+        with memoryview(self.mapped) as whole:
+            return self.copy(place, whole[place.offset : place.offset + place.nbytes]), 0
+
+    def copy(self, key: object, content: str | bytes | memoryview) -> bytearray:
+        """A copy of `content` that torch may write to; the same one for the same key."""
+        if key not in self.copies:
+            self.copies[key] = bytearray(content.encode("latin-1") if isinstance(content, str) else content)
+            self.copied += len(content)
+        return self.copies[key]
 
 
 def _children(node: object) -> Iterator[tuple[object, object]]:
@@ -151,15 +174,6 @@ def _extent(size: tuple, stride: tuple) -> int:
     return 1 + sum((length - 1) * step for length, step in zip(size, stride, strict=True))
 
 
-def _numbers(buffer: mmap | bytearray, offset: int, length: int, dtype: torch.dtype) -> Tensor:
-    if length == 0:
-        return torch.empty(0, dtype=dtype)
-    if offset % dtype.itemsize == 0:
-        return torch.frombuffer(buffer, dtype=dtype, count=length, offset=offset)
-    raw = torch.frombuffer(buffer, dtype=torch.uint8, count=length * dtype.itemsize, offset=offset)
-    return raw.clone().view(dtype)
-
-
 def _rebuild_tensor(tensors: _Tensors, stub: Stub) -> Tensor | None:
     """None for a tensor that carries its storage within the pickle (pickle.dump of tensors)."""
     storage, offset, size, stride, *_ = stub.arguments
@@ -190,19 +204,21 @@ def _rebuild_subclass(tensors: _Tensors, stub: Stub) -> Tensor | None:
     return tensors.tensor(Stub(function.name, arguments))
 
 
-def _rebuild_array(_: _Tensors, stub: Stub) -> Tensor | None:
+def _rebuild_array(tensors: _Tensors, stub: Stub) -> Tensor | None:
     """A numpy array: its numbers lie in the pickle itself. None for arrays of objects or text."""
     _version, shape, described, in_fortran_order, content = stub.state
     dtype = _array_dtype(described)
     if dtype is None:
         return None
-    content = bytearray(_plain_bytes(content))
-    if len(content) != math.prod(shape) * dtype.itemsize:
+    content = _plain_content(content)
+    if len(shape) > MAXIMUM_DIMENSIONS or len(content) != math.prod(shape) * dtype.itemsize:
         raise ValueError(f"shape {shape} for {len(content):,} bytes")
-    numbers = _numbers(content, 0, math.prod(shape), dtype)
-    return (
-        numbers.reshape(shape[::-1]).permute(*range(len(shape))[::-1]) if in_fortran_order else numbers.reshape(shape)
-    )
+    if not content:
+        return torch.empty(shape, dtype=dtype)
+    numbers = torch.frombuffer(tensors.copy(id(content), content), dtype=dtype)
+    if in_fortran_order:
+        return numbers.reshape(shape[::-1]).permute(*range(len(shape))[::-1])
+    return numbers.reshape(shape)
 
 
 def _array_dtype(described: Stub) -> torch.dtype | None:
@@ -210,11 +226,13 @@ def _array_dtype(described: Stub) -> torch.dtype | None:
     return ARRAY_DTYPES.get(described.arguments[0]) if little_endian else None
 
 
-def _plain_bytes(content: object) -> bytes:
-    """The bytes of an array: themselves, a text of Python 2, or a text that `_codecs.encode` would turn into them."""
+def _plain_content(content: object) -> str | bytes:
+    """What an array is made of: bytes, or a latin-1 text (of Python 2, or to be given to `_codecs.encode`)."""
     if isinstance(content, Stub) and content.name == "_codecs.encode":
         content = content.arguments[0]
-    return content.encode("latin-1") if isinstance(content, str) else content
+    if not isinstance(content, (str, bytes)):
+        raise TypeError(f"an array made of {type(content).__name__}")
+    return content
 
 
 REBUILDERS: dict[str, Callable[[_Tensors, Stub], Tensor | None]] = {

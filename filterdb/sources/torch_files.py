@@ -21,7 +21,8 @@ from typing import BinaryIO
 import torch
 
 from filterdb.errors import SourceError
-from filterdb.sources.pickles import MALFORMED, Global, Stub, cause, read_pickle
+from filterdb.sources.messages import MALFORMED, cause, listed
+from filterdb.sources.pickles import Global, Stub, read_pickle
 
 ZIP_MAGIC = b"PK\3\4"
 TAR_BLOCK = 512
@@ -140,8 +141,8 @@ def _checkpoint_folder(members: Mapping[str, zipfile.ZipInfo]) -> str:
         )
     folders = [name.removesuffix("data.pkl") for name in names if name.endswith("/data.pkl") and name.count("/") == 1]
     if not folders:
-        shown = ", ".join(names[:3]) or "nothing"
-        raise SourceError(f"it is a zip but no checkpoint of torch.save (no data.pkl; it holds {shown}); unpack it")
+        holds = listed(names) or "nothing"
+        raise SourceError(f"it is a zip that torch.save did not write (no data.pkl; it holds {holds}); unpack it")
     return folders[0]
 
 
@@ -211,8 +212,9 @@ def _read_tar(file: BinaryIO, mapped: mmap) -> TorchFile:
     except tarfile.TarError as error:
         raise SourceError(f"it is a damaged tar ({cause(error)}); download it again") from error
     if not {"pickle", "storages", "tensors"} <= set(members):
-        shown = ", ".join(list(members)[:3]) or "nothing"
-        raise SourceError(f"it is a tar but no checkpoint of torch.save (it holds {shown}); unpack it")
+        raise SourceError(
+            f"it is a tar that torch.save did not write (it holds {listed(members) or 'nothing'}); unpack it"
+        )
     mapped.seek(members["storages"])
     places, objects = _tar_storages(mapped)
     mapped.seek(members["tensors"])

@@ -305,9 +305,9 @@ def test_missing_files_and_directories(tmp_path):
         ),
         (
             ("a.npy", "b.npy"),
-            "it is a zip but no checkpoint of torch.save (no data.pkl; it holds a.npy, b.npy); unpack it",
+            "it is a zip that torch.save did not write (no data.pkl; it holds a.npy, b.npy); unpack it",
         ),
-        ((), "it is a zip but no checkpoint of torch.save (no data.pkl; it holds nothing)"),
+        ((), "it is a zip that torch.save did not write (no data.pkl; it holds nothing)"),
     ],
 )
 def test_other_zips_are_called_by_name(tmp_path, members, message):
@@ -321,7 +321,7 @@ def test_other_tars_are_called_by_name(tmp_path, state):
     save_zip(state, tmp_path / "weights.pt")
     with tarfile.open(tmp_path / "file.tar", "w") as archive:
         archive.add(tmp_path / "weights.pt", "weights.pt")
-    assert "no checkpoint of torch.save (it holds weights.pt); unpack it" in refused(tmp_path / "file.tar")
+    assert "torch.save did not write (it holds weights.pt); unpack it" in refused(tmp_path / "file.tar")
 
 
 def test_zip_bombs_are_not_unpacked(tmp_path):
@@ -439,7 +439,7 @@ def test_objects_that_repeat_themselves_without_end_are_refused(tmp_path, monkey
         laughs = [laughs] * 100
     save_zip(laughs, tmp_path / "file.pt")
     monkeypatch.setattr(tensors, "MAXIMUM_CONTAINERS", 10_000)
-    assert "more than 10,000 parts; save the state_dict alone" in refused(tmp_path / "file.pt")
+    assert "more than 10,000 parts or names" in refused(tmp_path / "file.pt")
 
 
 def test_objects_nested_without_end_are_refused(tmp_path):
@@ -448,6 +448,12 @@ def test_objects_nested_without_end_are_refused(tmp_path):
         deep = [deep]
     save_zip(deep, tmp_path / "file.pt")
     assert "nested more than 100 deep" in refused(tmp_path / "file.pt")
+
+
+def test_endless_keys_are_refused(tmp_path):
+    """A megabyte of key above a thousand tensors would be a gigabyte of names."""
+    save_zip({"k" * MEBIBYTE: [torch.ones(1)] * 1000}, tmp_path / "file.pt")
+    assert "names of more than 1,000 characters" in refused(tmp_path / "file.pt")
 
 
 @pytest.mark.parametrize("save", [save_zip, save_stream])
@@ -465,7 +471,7 @@ def test_code_in_a_checkpoint_is_refused_not_run(tmp_path, state, save):
 
 
 @pytest.mark.parametrize("save", FORMATS)
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damage_is_named_or_harmless(tmp_path, save, data):
     path = tmp_path / "file.pt"
@@ -483,3 +489,78 @@ def test_damage_is_named_or_harmless(tmp_path, save, data):
         assert str(error).startswith(f"{path}: ")  # noqa: PT017
     else:
         assert all(math.prod(tensor.shape) <= len(content) for tensor in found.values())
+
+
+def test_what_a_file_says_is_made_fit_to_print(tmp_path):
+    names = [b"\x1b[31mred\x07" + b"x" * 900, b"pkg Attack\x1b[2J"]
+    for name in names:
+        (tmp_path / "file.pkl").write_bytes(b"\x80\x02ca\n" + name + b"\n)R.")
+        message = refused(tmp_path / "file.pkl")
+        assert message.isprintable()
+        assert len(message) < 500
+    write_zip(tmp_path / "file.zip", {"\x1b[31m\n" * 100: b""})
+    assert refused(tmp_path / "file.zip").isprintable()
+
+
+def array_program(shape: bytes, content: bytes, *, times: int = 1) -> bytes:
+    """A list of `times` numpy arrays of float32 that share their content."""
+    array = (
+        b"cnumpy.core.multiarray\n_reconstruct\n)R(K\x01"
+        + shape
+        + b"cnumpy\ndtype\nX\x02\x00\x00\x00f4\x85R\x89h\x01tb"
+    )
+    return b"\x80\x02" + content + b"q\x010](" + array * times + b"e."
+
+
+@pytest.mark.parametrize(
+    ("shape", "content"),
+    [
+        (b"K\x02\x85", b"J\xff\xff\xff\x7f"),
+        (b"K\x02\x85", b"]"),
+        (b"K\x02\x85", b"N"),
+        (b"K\x03\x85", b"C\x08" + bytes(8)),
+        (b"J\xff\xff\xff\xffJ\xfe\xff\xff\xff\x86", b"C\x08" + bytes(8)),
+        (b"(" + b"K\x01" * 65 + b"t", b"C\x04" + bytes(4)),
+    ],
+)
+def test_arrays_that_are_not_what_they_say(tmp_path, shape, content):
+    (tmp_path / "file.pkl").write_bytes(array_program(shape, content))
+    assert refused(tmp_path / "file.pkl").startswith("its tensor 0 is malformed")
+
+
+@pytest.mark.parametrize("content", [b"B" + struct.pack("<I", MEBIBYTE), b"X" + struct.pack("<I", MEBIBYTE)])
+def test_arrays_that_share_their_content_share_their_memory(tmp_path, content):
+    """A megabyte, mentioned a thousand times, is no gigabyte."""
+    shape = b"J" + struct.pack("<i", MEBIBYTE // 4) + b"\x85"
+    (tmp_path / "file.pkl").write_bytes(array_program(shape, content + bytes(MEBIBYTE), times=1000))
+    found = read_checkpoint(tmp_path / "file.pkl").tensors
+    assert len(found) == 1000
+    assert len({tensor.data_ptr() for tensor in found.values()}) == 1
+
+
+def test_unaligned_storages_are_copied_once(tmp_path):
+    """The length of the pickle decides about alignment: at least three of four files are unaligned."""
+    whole = torch.arange(1000.0)
+    for padding in range(4):
+        save_stream({"x" * padding: [whole[:10], whole[5:]], "y": whole}, tmp_path / "file.pt")
+        found = list(read_checkpoint(tmp_path / "file.pt").tensors.values())
+        assert found[1].data_ptr() - found[0].data_ptr() == 20
+        assert torch.equal(found[2], whole)
+        assert all(tensor.data_ptr() % 4 == 0 for tensor in found)
+
+
+def test_unaligned_storages_that_overlap_are_refused(tmp_path):
+    """Members that begin within each other must not become a copy of the same megabyte each."""
+    header = b"PK\3\4" + bytes(26)
+    programs = [tensor_program((2,), (1,), numbers=MEBIBYTE // 4, key=str(key))[2:-1] for key in range(5)]
+    with zipfile.ZipFile(tmp_path / "file.pt", "w") as archive:
+        archive.writestr("x/data.pkl", b"\x80\x02](" + b"".join(programs) + b"e.")
+        archive.writestr("x/data/whole", header * 5 + bytes(MEBIBYTE))
+        outer = archive.getinfo("x/data/whole")
+        for key in range(5):
+            inner = zipfile.ZipInfo(f"x/data/{key}")
+            inner.header_offset = outer.header_offset + 30 + len(outer.filename) + 30 * key
+            inner.file_size = inner.compress_size = MEBIBYTE
+            inner.CRC = 0
+            archive.filelist.append(inner)
+    assert "storages overlap" in refused(tmp_path / "file.pt")

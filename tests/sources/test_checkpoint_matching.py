@@ -37,7 +37,8 @@ class Normalized(nn.Module):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
-        self.register_buffer("mean", torch.zeros(3, 1, 1))
+        self.register_buffer("mean", torch.zeros(1, 3, 1, 1))
+        self.register_buffer("blur", torch.ones(3, 1, 3, 3))
 
     def forward(self, image):
         return self.model(image - self.mean)
@@ -211,6 +212,11 @@ def test_other_precisions_are_converted_to_the_networks_own(dtype):
     load(network, match_state_dict(File(state), network))
     assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
     assert torch.equal(network.conv1.weight, state["conv1.weight"].float())
+
+
+def test_endless_dots_in_a_name_take_no_time():
+    state = Network().state_dict()
+    assert len(match_state_dict(File({"a." * 1_000_000: torch.ones(1), **state}), Network())) == len(state)
 
 
 def test_a_network_that_refuses_its_own_state_dict_is_named():

@@ -15,7 +15,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from filterdb.errors import SourceError
@@ -92,6 +92,7 @@ def test_plain_data_is_what_python_reads(value):
     assert read(pickle.dumps(value, protocol=5)) == value
 
 
+@settings(max_examples=40)
 @given(
     value=st.recursive(st.text() | st.integers() | st.floats(allow_nan=False), st.lists),
     protocol=st.sampled_from(PROTOCOLS),
@@ -349,6 +350,11 @@ def test_lengths_are_not_believed(program):
         assert read(program) == []
     except SourceError as error:
         assert "damaged or cut off" in str(error)  # noqa: PT017
+
+
+def test_endless_names_are_not_taken_apart():
+    with pytest.raises(SourceError, match="a name of 2,000,001 characters"):
+        read(b"ca\n" + b"b." * 1_000_000 + b"\n.")
 
 
 def test_endless_pickles_are_stopped(monkeypatch):
