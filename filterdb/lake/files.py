@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from filterdb.lake.log import DataFile
+from filterdb.lake.commits import DataFile
 
 FLOATS = frozenset({"max_abs", *(f"w{i}" for i in range(9))})
 RUNS = frozenset({"in_channel"})

@@ -13,10 +13,13 @@ from random import uniform
 from typing import TYPE_CHECKING
 
 from deltalake import CommitProperties, DeltaTable
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
-from filterdb.errors import LakeError
+from filterdb.errors import IntegrityError, LakeError
+from filterdb.lake import commits
+from filterdb.lake.commits import DataFile
+from filterdb.lake.seen import Seen
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,21 +30,29 @@ COMMIT_ATTEMPTS = 100
 
 
 @dataclass(frozen=True)
-class DataFile:
-    """A Parquet file as a commit names it: path relative to the table, size in bytes, rows, SHA-256."""
+class StoredFile:
+    """A committed file: where it is, its size in bytes and its rows by the log."""
 
-    path: str
+    path: Path
     size: int
     rows: int
-    sha256: str
 
 
 class TableLog:
     """The log of the table that lies in `directory`."""
 
     def __init__(self, directory: Path, version: int | None = None) -> None:
-        self.directory = directory
-        self._delta = _load(directory, version)
+        self.directory = directory.resolve()
+        head = commits.read_head(self.directory)  # before the log, which others may add to in between
+        self._delta = _load(self.directory, version)
+        self._stored: tuple[int, list[StoredFile]] | None = None
+        if head is None:
+            raise IntegrityError(f"{directory.name}/{commits.HEAD} is missing: run filterdb verify")
+        if version is None and self.version < head.version:
+            raise IntegrityError(
+                f"the log of {directory.name} ends at commit {self.version}, but commit {head.version} was made: "
+                "run filterdb verify"
+            )
 
     @classmethod
     def create(cls, directory: Path, schema: "pa.Schema", format_version: int) -> "TableLog":
@@ -49,16 +60,21 @@ class TableLog:
         if not exists(directory):
             configuration = {**CONFIGURATION, FORMAT_PROPERTY: str(format_version)}
             try:
+                directory.mkdir(parents=True, exist_ok=True)
+                _refuse_lost_log(directory)
+                commits.write_head(directory, -1)
                 DeltaTable.create(
                     directory,
                     schema.remove_metadata(),
                     mode="error",
                     configuration=configuration,
+                    commit_properties=CommitProperties(max_commit_retries=0),
                     raise_if_key_not_exists=False,
                 )
             except (DeltaError, OSError) as error:
                 if not exists(directory):
-                    raise LakeError(f"cannot create the table {directory}: {error}") from error
+                    raise LakeError(f"cannot create the table {directory}: {first_line(error)}") from error
+            commits.write_head(directory, 0)
         return cls(directory)
 
     @property
@@ -69,11 +85,27 @@ class TableLog:
     @property
     def format_version(self) -> int:
         """The format version that the table was created with."""
-        return int(self._delta.metadata().configuration.get(FORMAT_PROPERTY, "0"))
+        found = self._delta.metadata().configuration.get(FORMAT_PROPERTY, "")
+        if not found.isdecimal():
+            raise LakeError(f"{self.directory} is no table of filterdb: its format version is {found!r}")
+        return int(found)
 
     def files(self) -> list[Path]:
         """The committed files, in order of their paths."""
-        return sorted(Path(uri.removeprefix("file://")) for uri in self._delta.file_uris())
+        return [file.path for file in self.stored()]
+
+    def stored(self) -> list[StoredFile]:
+        """The committed files with their sizes and rows, in order of their paths.
+
+        IntegrityError if they are not those that the newest commit seen says the table consists of.
+        """
+        if self._stored is None or self._stored[0] != self.version:
+            self._stored = self.version, self._read_stored()
+        return self._stored[1]
+
+    def checksums(self) -> dict[str, str]:
+        """SHA-256 of every committed file, by its path relative to the table. Cost: one small file per commit."""
+        return {path: file.sha256 for path, file in commits.files_at(self.directory, self.version).items()}
 
     def refresh(self) -> None:
         """See what others have committed."""
@@ -97,9 +129,9 @@ class TableLog:
         `check` looks at what this object has seen, and may raise to give up. Where others have committed
         since, the attempt fails, what they did is seen, and `check` decides again.
         """
-        record = {"filterdb": json.dumps({"sha256": {f.path: f.sha256 for f in add}, **(note or {})})}
         for attempt in range(COMMIT_ATTEMPTS):
             check()
+            record = {commits.NOTE: json.dumps(self._note(add, remove) | dict(note or {}))}
             try:
                 self._delta.create_write_transaction(
                     [*map(_remove_action, remove), *map(_add_action, add)],
@@ -108,29 +140,74 @@ class TableLog:
                     partition_by=[],
                     commit_properties=CommitProperties(custom_metadata=record, max_commit_retries=0),
                 )
-                return self.refresh()
+                self.refresh()
+                return self._settle(add)
             except CommitFailedError:
                 time.sleep(uniform(0, 0.01 * min(attempt + 1, 20)))
                 self.refresh()
             except (DeltaError, OSError) as error:
-                raise LakeError(f"cannot commit to {self.directory}: {error}") from error
+                raise LakeError(f"cannot commit to {self.directory}: {first_line(error)}") from error
         raise LakeError(
             f"{self.directory}: no commit after {COMMIT_ATTEMPTS} attempts; are others still writing? run again"
         )
 
+    def _read_stored(self) -> list[StoredFile]:
+        added = self._delta.get_add_actions()
+        columns = (added.column(name).to_pylist() for name in ("path", "size_bytes", "num_records"))
+        files = [(commits.relative_path(path), size, rows) for path, size, rows in zip(*columns, strict=True)]
+        if commits.digest(files) != commits.read(self.directory, self.version).state:
+            raise IntegrityError(
+                f"the log of {self.directory.name} was altered: its files are not those of commit {self.version}; "
+                "filterdb verify says where"
+            )
+        return [StoredFile(self.directory / path, size, rows) for path, size, rows in sorted(files)]
+
+    def _note(self, add: Sequence[DataFile], remove: Sequence[str]) -> dict[str, object]:
+        """What the next commit notes: checksums of its files and of the commit before, digest of the whole table."""
+        before = commits.read(self.directory, self.version)
+        known = {file.path: file for file in self.stored()} if remove else {}
+        gone = [known[self.directory / path] for path in remove]
+        changed = [(f.path, f.size, f.rows) for f in add]
+        changed += [(f.path.relative_to(self.directory).as_posix(), f.size, f.rows) for f in gone]
+        return {
+            "sha256": {f.path: f.sha256 for f in add},
+            "previous": before.sha256,
+            "state": f"{before.state ^ commits.digest(changed):x}",
+        }
+
+    def _settle(self, added: Sequence[DataFile]) -> None:
+        commits.write_head(self.directory, self.version)
+        Seen(self.directory).add([self.directory / file.path for file in added])
+
 
 def exists(directory: Path) -> bool:
     """Whether a table lies in `directory`."""
-    return (directory / "_delta_log").is_dir() and DeltaTable.is_deltatable(str(directory))
+    return (directory / "_delta_log").is_dir() and commits.newest(directory) >= 0
+
+
+def first_line(error: Exception) -> str:
+    """What the Delta library says was wrong, without its stack."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def _refuse_lost_log(directory: Path) -> None:
+    head = commits.read_head(directory)
+    if head is not None and head.version >= 0:
+        raise IntegrityError(f"the log of {directory.name} is gone, and {head.version} commits with it")
 
 
 def _load(directory: Path, version: int | None) -> DeltaTable:
+    if not exists(directory):
+        _refuse_lost_log(directory)
+        raise LakeError(f"no table in {directory}")
+    newest = commits.newest(directory)
+    if version is not None and not 0 <= version <= newest:
+        raise LakeError(f"{directory.parent} has no version {version}; choose one from 0 to {newest}")
     try:
         return DeltaTable(directory, version=version)
-    except TableNotFoundError as error:
-        raise LakeError(f"no table in {directory}") from error
-    except DeltaError as error:
-        raise LakeError(f"{directory}: the commit log cannot be read: {error}") from error
+    except (DeltaError, OSError) as error:
+        message = f"the commit log of {directory.name} cannot be read ({first_line(error)}): run filterdb verify"
+        raise IntegrityError(message) from error
 
 
 def _add_action(file: DataFile) -> AddAction:

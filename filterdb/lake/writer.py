@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 from filterdb.analysis import LayerSummary, summarize_layer
 from filterdb.errors import FilterdbError, SourceError, UsageError
 from filterdb.lake import rows, schema
+from filterdb.lake.commits import DataFile
 from filterdb.lake.files import new_parquet, write_parquet
 from filterdb.lake.lake import Commit, Lake
-from filterdb.lake.log import DataFile
 from filterdb.lake.names import filters_path
 from filterdb.network import Layer, Network, Skip
 from filterdb.parallel import ordered_map

@@ -25,6 +25,7 @@ from typing import BinaryIO
 
 from filterdb import __version__
 from filterdb.errors import SourceError
+from filterdb.resources import cache_directory as cache_directory
 
 ATTEMPTS = 6
 """How often in a row a transfer may fail without a single new byte."""
@@ -52,13 +53,6 @@ class _Transient(Exception):
 
 def ignore(size: int) -> None:
     """Take no notice of progress."""
-
-
-def cache_directory() -> Path:
-    """Where downloads are kept: `FILTERDB_CACHE`, else `filterdb` in the user's cache directory."""
-    if "FILTERDB_CACHE" in os.environ:
-        return Path(os.environ["FILTERDB_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "filterdb"
 
 
 def google_drive_url(file_id: str) -> str:
