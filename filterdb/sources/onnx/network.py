@@ -53,17 +53,17 @@ def network(path: str | Path, facts: Facts, *, fold_batchnorm: bool = False) -> 
 
 @dataclass(frozen=True, eq=False)
 class _Weight:
-    """The weight of a convolution, worked out at each reading, and the BatchNorm to multiply into it, if any."""
+    """The weight of a convolution, worked out at each reading, and the BatchNorms to multiply into it."""
 
     constants: Constants
     name: str
-    batchnorm: NodeProto | None
+    batchnorms: list[NodeProto]
 
     def read(self) -> np.ndarray:
-        """(out_channels, in_channels, *kernel) float32; a BatchNorm is multiplied in float64."""
+        """(out_channels, in_channels, *kernel) float32; BatchNorms are multiplied in float64."""
         weight = self.constants.value(self.name)
-        if self.batchnorm is not None:
-            weight = weight * self._scale(len(weight)).reshape(-1, *[1] * (weight.ndim - 1))
+        for batchnorm in self.batchnorms:
+            weight = weight * self._scale(batchnorm, len(weight)).reshape(-1, *[1] * (weight.ndim - 1))
         with np.errstate(over="ignore"):
             return np.ascontiguousarray(weight, dtype=np.float32)
 
@@ -71,17 +71,17 @@ class _Weight:
         """(n_filters, 9) float32."""
         return self.read().reshape(-1, 9)
 
-    def _scale(self, out_channels: int) -> np.ndarray:
+    def _scale(self, batchnorm: NodeProto, out_channels: int) -> np.ndarray:
         """γ/√(σ² + ε) per output channel, float64."""
-        gamma, variance = (self.constants.value(self.batchnorm.input[place]).astype(np.float64) for place in (1, 4))
+        gamma, variance = (self.constants.value(batchnorm.input[place]).astype(np.float64) for place in (1, 4))
         if gamma.shape != (out_channels,) or variance.shape != (out_channels,):
-            raise SourceError(f"its BatchNorm {self.batchnorm.name!r} does not have {out_channels} channels")
-        return gamma / np.sqrt(variance + attribute(self.batchnorm, "epsilon", 1e-5))
+            raise SourceError(f"its BatchNorm {batchnorm.name!r} does not have {out_channels} channels")
+        return gamma / np.sqrt(variance + attribute(batchnorm, "epsilon", 1e-5))
 
 
 def _describe(reading: Reading, call: ConvolutionNode, fold_batchnorm: bool) -> Layer | Skip:
     """A live 2-D convolution as a layer of filters, or why it is none."""
-    weight = _Weight(reading.constants, call.weight, reading.batchnorm(call) if fold_batchnorm else None)
+    weight = _Weight(reading.constants, call.weight, reading.batchnorms(call) if fold_batchnorm else [])
     try:
         values = weight.read()
     except NotConstant as error:

@@ -43,9 +43,9 @@ class Reading:
     def conv_depth(self, call: ConvolutionNode) -> int:
         return self.levels[self.depths[call.position]]
 
-    def batchnorm(self, call: ConvolutionNode) -> NodeProto | None:
-        """The BatchNorm that folds into a convolution."""
-        return self.graph.batchnorms.get(self.folding.get(call.position, -1))
+    def batchnorms(self, call: ConvolutionNode) -> list[NodeProto]:
+        """The BatchNorms that fold into a convolution."""
+        return [self.graph.batchnorms[position] for position in self.folding.get(call.position, ())]
 
     def name(self, call: ConvolutionNode) -> str:
         """The initialiser that a weight is computed from: one of four dimensions before others, then the largest.
