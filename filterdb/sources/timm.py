@@ -122,7 +122,7 @@ def _weights_file(model: Model, cache: Path | None, progress: Progress) -> Path:
         name, checksum = remote_name(noted.url)
         folder = (cache or cache_directory()) / "timm"
         return fetch(noted.url, folder / name, checksum=checksum, progress=progress)
-    raise SourceError(f"{model.facts.model}: timm names no weights for it; ingest it untrained, with --random")
+    raise SourceError(f"{model.facts.model}: timm names no weights for it; only --untrained can ingest it")
 
 
 def _matching(pattern: str, pretrained: bool) -> list[str]:
