@@ -1,6 +1,7 @@
 """The convolutions that a network's forward pass really uses, in order of execution, with their depth."""
 
 from dataclasses import dataclass
+from math import prod
 
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
@@ -82,11 +83,11 @@ def extract(module: nn.Module, input_shape: tuple[int, ...], *, fold_batchnorm: 
 
 def _scales(reading: Reading) -> dict[int, Tensor]:
     """What BatchNorms multiply into the convolution at each position, per output channel."""
-    scales: dict[int, Tensor] = {}
-    for batchnorm, convolution in folding_batchnorms(reading.graph, reading.trace.outputs).items():
-        scale = folding_scale(reading.trace.batchnorms[batchnorm])
-        scales[convolution] = scales[convolution] * scale if convolution in scales else scale
-    return scales
+    folding, batchnorms = folding_batchnorms(reading.graph, reading.trace.outputs), reading.trace.batchnorms
+    return {
+        convolution: prod(folding_scale(batchnorms[position]) for position in positions)
+        for convolution, positions in folding.items()
+    }
 
 
 def _convolution(reading: Reading, call: ConvolutionCall, scale: Tensor | None) -> Convolution:

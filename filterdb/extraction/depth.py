@@ -51,8 +51,8 @@ def live_operations(graph: Sequence[Operation], outputs: Collection[int]) -> lis
     return [depends and reaches for depends, reaches in pairs]
 
 
-def folding_batchnorms(graph: Sequence[Operation], outputs: Collection[int]) -> dict[int, int]:
-    """Which BatchNorm folds into which convolution, as {BatchNorm: convolution}.
+def folding_batchnorms(graph: Sequence[Operation], outputs: Collection[int]) -> dict[int, list[int]]:
+    """Which BatchNorms fold into which convolution, as {convolution: [BatchNorm, …]}, in order.
 
     It does when both are live, the BatchNorm is all that uses the convolution's result (which is no
     output itself), and neither weight nor statistics depend on the network's input. A second
@@ -63,14 +63,16 @@ def folding_batchnorms(graph: Sequence[Operation], outputs: Collection[int]) -> 
     for operation, is_live in zip(graph, live, strict=True):
         if is_live:
             uses.update(operation.inputs)
-    folding: dict[int, int] = {}
+    folding: dict[int, list[int]] = {}
+    folded_into: dict[int, int] = {}
     for position, operation in enumerate(graph):
         if operation.kind == "batch_norm" and live[position]:
             data, *statistics = operation.inputs
-            convolution = folding.get(data, data)
+            convolution = folded_into.get(data, data)
             is_alone = graph[convolution].kind == "convolution" and uses[data] == 1
             if is_alone and not any(depends[i] for i in (*graph[convolution].inputs[1:], *statistics)):
-                folding[position] = convolution
+                folding.setdefault(convolution, []).append(position)
+                folded_into[position] = convolution
     return folding
 
 
@@ -81,7 +83,7 @@ def node_depths(graph: Sequence[Operation], outputs: Collection[int]) -> list[in
     BatchNorms that fold count nothing. Cost: linear in operations and inputs.
     """
     depends = depends_on_input(graph)
-    folded = folding_batchnorms(graph, outputs)
+    folded = {position for batchnorms in folding_batchnorms(graph, outputs).values() for position in batchnorms}
     depths: list[int] = []
     for position, operation in enumerate(graph):
         counts = depends[position] and operation.kind != "input" and position not in folded
