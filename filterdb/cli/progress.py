@@ -8,11 +8,15 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 
 class Reporter:
-    """One bar for the network under way: bytes as they are downloaded, filters as they are written."""
+    """One bar for the network under way: bytes as they are downloaded, filters as they are written.
+
+    Silent where stderr is no terminal.
+    """
 
     def __init__(self) -> None:
         columns: list[Any] = [TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn()]
-        self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
+        console = Console(stderr=True)
+        self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._task = self._progress.add_task("loading", total=None)
 
     def begin(self, what: str, total: int | None = None) -> None:

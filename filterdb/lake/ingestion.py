@@ -6,8 +6,9 @@ from pathlib import Path
 
 from filterdb.errors import FilterdbError
 from filterdb.lake.lake import Lake
-from filterdb.lake.writer import write_failure, write_network, write_pairs
-from filterdb.network import Job
+from filterdb.lake.log import exists
+from filterdb.lake.writer import write_failures, write_network, write_pairs
+from filterdb.network import Job, Network
 
 Progress = Callable[[str, int, int], None]
 
@@ -33,31 +34,37 @@ def ingest(
     progress: Progress = lambda model, done, total: None,
     pairs: Sequence[dict[str, object]] = (),
 ) -> Iterator[Report]:
-    """Load and write every job in turn, a report for each; the lake in `root` is made if need be.
+    """Load and write every job in turn, a report for each.
 
-    `pairs` are rows of the table `pairs`; each shows once both its networks are there. A network that
-    fails is recorded in `skips` and the next one is taken. `progress` is called with the model and its
-    filters written so far and in all.
+    The lake in `root` is made, if need be, when the first network has loaded. `pairs` are rows of the
+    table `pairs`; each shows once both its networks are there. A network that fails is recorded in
+    `skips` and the next one is taken. `progress` is called with the model and its filters written so
+    far and in all.
     """
-    lake = Lake.create(root)
-    write_pairs(lake, pairs)
+    lake: Lake | None = Lake(root) if exists(root / "filters") else None
+    failed: list[Report] = []
     for job in jobs:
         try:
-            yield _write(lake, job, replace, threads, progress)
+            network = job.load()
+            lake = lake or Lake.create(root)
+            yield _write(lake, network, replace, threads, progress)
         except FilterdbError as error:
-            write_failure(lake, job.model, str(error))
-            yield Report(job.model, "failed", error=error)
+            failed.append(Report(job.model, "failed", error=error))
+            yield failed[-1]
+    if lake is not None:
+        write_pairs(lake, pairs)
+        write_failures(lake, [(report.model, str(report.error)) for report in failed])
 
 
-def _write(lake: Lake, job: Job, replace: bool, threads: int, progress: Progress) -> Report:
-    network = job.load()
+def _write(lake: Lake, network: Network, replace: bool, threads: int, progress: Progress) -> Report:
+    model = network.facts.model
     done = 0
 
     def advance(rows: int) -> None:
         nonlocal done
         done += rows
-        progress(job.model, done, network.n_filters)
+        progress(model, done, network.n_filters)
 
-    progress(job.model, 0, network.n_filters)
+    progress(model, 0, network.n_filters)
     outcome = write_network(lake, network, replace=replace, threads=threads, progress=advance)
-    return Report(job.model, outcome.value, len(network.layers), network.n_filters, len(network.skips))
+    return Report(model, outcome.value, len(network.layers), network.n_filters, len(network.skips))

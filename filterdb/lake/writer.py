@@ -18,7 +18,7 @@ from filterdb.lake.commits import DataFile
 from filterdb.lake.files import new_parquet, write_parquet
 from filterdb.lake.lake import Commit, Lake
 from filterdb.lake.names import filters_path
-from filterdb.network import Layer, Network, Skip
+from filterdb.network import Layer, Network
 from filterdb.parallel import ordered_map
 
 Progress = Callable[[int], None]
@@ -75,11 +75,10 @@ def write_pairs(lake: Lake, pairs: Sequence[dict[str, object]]) -> None:
     _append(lake, "pairs", [pair for pair in pairs if pair not in known], uuid4().hex)
 
 
-def write_failure(lake: Lake, model: str, reason: str) -> None:
-    """Record that a whole network could not be brought in; the row shows until it is."""
-    failure = Skip(layer=None, kernel=None, reason=reason)
-    row = {"ingest_id": None, "model": model, "layer": None, "kernel": None, "reason": failure.reason}
-    _append(lake, "skips", [row], uuid4().hex)
+def write_failures(lake: Lake, failures: Sequence[tuple[str, str]]) -> None:
+    """Record networks, by id, that could not be brought in, and why; a row shows until its network is there."""
+    records = [{"ingest_id": None, "model": m, "layer": None, "kernel": None, "reason": r} for m, r in failures]
+    _append(lake, "skips", records, uuid4().hex)
 
 
 def weights_sha256(network: Network) -> str:

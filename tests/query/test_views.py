@@ -8,7 +8,7 @@ from filterdb.errors import LakeError, UsageError
 from filterdb.lake import schema
 from filterdb.lake.lake import Lake
 from filterdb.lake.log import TableLog
-from filterdb.lake.writer import write_failure, write_network, write_pairs
+from filterdb.lake.writer import write_failures, write_network, write_pairs
 from tests.networks import random_network
 
 HIDDEN = {"ingest_id", "first_row"}
@@ -86,7 +86,7 @@ def test_pairs_show_when_both_networks_are_there(tmp_path):
 
 def test_a_failure_shows_until_the_network_is_there(tmp_path):
     lake = Lake.create(tmp_path / "a.lake")
-    write_failure(lake, "local/late", "download failed")
+    write_failures(lake, [("local/late", "download failed")])
     with filterdb.open(lake.root) as db:
         assert db.sql("FROM skips").fetchall() == [("local/late", None, None, "download failed")]
     write_network(lake, random_network("late"))
