@@ -37,6 +37,13 @@ class Query:
         self._refuse_unknown(given)
         return {p.name: self._value(connection, p, given.get(p.name)) for p in self.parameters}
 
+    def with_defaults(self) -> str:
+        """The statement alone, with the default of every parameter in its place; a condition on none is left out."""
+        defaults = {parameter.name: parameter.default.strip() for parameter in self.parameters}
+        unused = tuple(f"WHERE ${name} IS NULL OR" for name, default in defaults.items() if default == "NULL")
+        lines = [line for line in self.text.splitlines() if not line.strip().startswith(("--", *unused))]
+        return re.sub(r"\$(\w+)", lambda match: defaults[match[1]], "\n".join(lines)).strip().rstrip(";")
+
     def _value(self, connection: duckdb.DuckDBPyConnection, parameter: Parameter, given: str | None) -> object:
         source = parameter.default if given is None else "$value"
         statement = f"SELECT CAST({source} AS {parameter.sql_type})"
