@@ -46,10 +46,11 @@ class Output:
             return self._rows(*database.stream(text, params))
         import pyarrow.parquet as pq
 
-        reader = database.sql(text, params).to_arrow_reader(BATCH)
-        with pq.ParquetWriter(self._parquet_file(), reader.schema) as writer:
-            for batch in reader:
-                writer.write_batch(batch)
+        with database.explained():
+            reader = database.sql(text, params).to_arrow_reader(BATCH)
+            with pq.ParquetWriter(self._parquet_file(), reader.schema) as writer:
+                for batch in reader:
+                    writer.write_batch(batch)
         return None
 
     def frame(self, frame: "pl.DataFrame") -> None:

@@ -62,7 +62,7 @@ def location(directory: Path, version: int) -> Path:
 
 def newest(directory: Path) -> int:
     """The highest number among the commits that lie in the log; −1 if there is none."""
-    names = os.listdir(directory / "_delta_log")
+    names = (file.name for file in (directory / "_delta_log").iterdir())
     return max((int(name[:20]) for name in names if name[:20].isdigit() and name[20:] == ".json"), default=-1)
 
 

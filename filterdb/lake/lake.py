@@ -4,11 +4,13 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 
-from filterdb.errors import LakeError
-from filterdb.lake import log, schema
-from filterdb.lake.log import TableLog
+from filterdb.errors import IntegrityError, LakeError
+from filterdb.lake import integrity, log, schema
+from filterdb.lake.integrity import Damage
+from filterdb.lake.log import StoredFile, TableLog
 from filterdb.lake.names import MANIFEST, ingest_id_of, model_of
 
 
@@ -29,6 +31,7 @@ class Lake:
 
     def __init__(self, root: Path, version: int | None = None) -> None:
         self.root = root
+        self.directory = root.resolve()
         if not log.exists(root / "filters"):
             raise LakeError(f"no lake in {root}: ingest something first, or name another with --lake")
         self._version = version
@@ -67,11 +70,21 @@ class Lake:
         return [_commit(file) for file in self.filters.files()]
 
     def files(self, name: str) -> list[Path]:
-        """The files of a table."""
-        return self.log(name).files()
+        """The files of a table; IntegrityError if one is not there, or not of the size that was committed."""
+        files = self.log(name).stored()
+        self._refuse_by_appearance(files)
+        return [file.path for file in files]
 
     def bring(self, files: Iterable[str | os.PathLike]) -> None:
-        """Make sure that `files` can be read: in a lake they can."""
+        """Make sure that `files` can be read: IntegrityError if one of them is not what was committed.
+
+        A file is read for that once, and again only after somebody has touched it.
+        """
+        for name, paths in groupby(sorted(map(Path, files)), self._table_of):
+            log = self.log(name)
+            wanted = set(paths)
+            self._refuse_by_appearance(file for file in log.stored() if file.path in wanted)
+            integrity.ensure(log.directory, wanted, log.committed, self._damaged)
 
     def find(self, model: str) -> Commit | None:
         """The visible network `model`, if there is one."""
@@ -83,11 +96,40 @@ class Lake:
 
         self.log("models").refresh()
         files = self.log("models").files()
-        own = [file for file in files if commit.ingest_id in file.name]
-        rows = ds.dataset([str(file) for file in own or files]).to_table(
+        own = [file for file in files if commit.ingest_id in file.name] or files
+        self.bring(own)
+        rows = ds.dataset([str(file) for file in own]).to_table(
             columns=["weights_sha256"], filter=ds.field("ingest_id") == commit.ingest_id
         )
         return rows["weights_sha256"][0].as_py()
+
+    def _table_of(self, path: Path) -> str:
+        return path.relative_to(self.directory).parts[0]
+
+    def _refuse_by_appearance(self, files: Iterable[StoredFile]) -> None:
+        folders = {self.directory}
+        for file in files:
+            problem = integrity.wrong_appearance(file.path, file.size, folders)
+            if problem is not None:
+                raise self._damaged(file.path, problem)
+
+    def _damaged(self, path: Path, problem: str) -> LakeError | IntegrityError:
+        if self._version is not None and self._was_vacuumed(path):
+            return LakeError(
+                f"version {self._version} of {self.root} cannot be read any more: files of it were removed by "
+                "filterdb vacuum; take a newer one"
+            )
+        relative = path.relative_to(self.directory).as_posix()
+        return integrity.error(Damage(relative, self._network_of(path), problem))
+
+    def _network_of(self, path: Path) -> str | None:
+        """The network that a file belongs to, if it belongs to one alone."""
+        if self._table_of(path) == "filters":
+            return model_of(path)
+        return next((commit.model for commit in self.commits() if commit.ingest_id in path.name), None)
+
+    def _was_vacuumed(self, path: Path) -> bool:
+        return not path.exists() and path not in TableLog(self.root / self._table_of(path)).files()
 
     def _refuse_newer_format(self) -> None:
         found = self.filters.format_version

@@ -42,6 +42,7 @@ class TableLog:
     """The log of the table that lies in `directory`."""
 
     def __init__(self, directory: Path, version: int | None = None) -> None:
+        _refuse_links(directory)
         self.directory = directory.resolve()
         head = commits.read_head(self.directory)  # before the log, which others may add to in between
         self._delta = _load(self.directory, version)
@@ -103,9 +104,9 @@ class TableLog:
             self._stored = self.version, self._read_stored()
         return self._stored[1]
 
-    def checksums(self) -> dict[str, str]:
-        """SHA-256 of every committed file, by its path relative to the table. Cost: one small file per commit."""
-        return {path: file.sha256 for path, file in commits.files_at(self.directory, self.version).items()}
+    def committed(self) -> dict[str, DataFile]:
+        """The committed files with their checksums, by path in the table. Cost: one small file per commit."""
+        return commits.files_at(self.directory, self.version)
 
     def refresh(self) -> None:
         """See what others have committed."""
@@ -188,6 +189,12 @@ def exists(directory: Path) -> bool:
 def first_line(error: Exception) -> str:
     """What the Delta library says was wrong, without its stack."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def _refuse_links(directory: Path) -> None:
+    for folder in (directory, directory / "_delta_log"):
+        if folder.is_symlink():
+            raise IntegrityError(f"{folder} is a symbolic link, which a lake has none of: refused")
 
 
 def _refuse_lost_log(directory: Path) -> None:

@@ -1,11 +1,15 @@
 """The one place that connects DuckDB: settings, macros, stored tables, views, lock, in this order."""
 
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
 
 import duckdb
 
 from filterdb import resources
+from filterdb.errors import LakeError
 from filterdb.lake import schema
 from filterdb.lake.lake import Lake
 from filterdb.lake.release import Release
@@ -28,7 +32,10 @@ def connect(
     filters = _FiltersElsewhere(lake)
     if not lake.is_complete:
         connection.create_function(filters.FUNCTION, filters.files, [], "VARCHAR[]")
-    for statement in (*macros(), *_stored_tables(lake), *views(), *_lock(lake)):
+    for statement in (*macros(), *_stored_tables(lake)):
+        connection.execute(statement)
+    _refuse_other_columns(connection, lake)
+    for statement in (*views(), *_lock(lake)):
         connection.execute(statement)
     filters.is_asked = True
     return connection
@@ -73,7 +80,12 @@ class _FiltersElsewhere:
 
 
 def _settings(threads: int | None, memory_limit: str | None) -> dict[str, str | int]:
-    settings = {"threads": threads, "memory_limit": memory_limit, "autoinstall_known_extensions": "false"}
+    settings = {
+        "threads": threads,
+        "memory_limit": memory_limit,
+        "temp_directory": str(Path(tempfile.gettempdir()) / f"filterdb-{uuid4().hex}"),  # made when it is needed
+        "autoinstall_known_extensions": "false",
+    }
     return {name: value for name, value in settings.items() if value is not None}
 
 
@@ -85,7 +97,24 @@ def _stored_tables(lake: Lake | Release) -> Iterator[str]:
         rows = ", ".join(f"({literal(c.ingest_id)}, {literal(c.model)}, {literal(str(c.file))})" for c in commits)
         yield f"INSERT INTO stored.commits VALUES {rows}"
     for name in schema.TABLES:
+        if name != "filters":
+            lake.bring(lake.files(name))
         yield _stored_table(lake, name)
+
+
+def _refuse_other_columns(connection: duckdb.DuckDBPyConnection, lake: Lake | Release) -> None:
+    rows = connection.execute(
+        "SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE schema_name = 'stored'"
+    ).fetchall()
+    found = {(table, column): kind for table, column, kind in rows}
+    for table in map(schema.table, schema.TABLES):
+        for column in table.columns:
+            kind = found.get((table.name, column.name))
+            if kind != column.sql_type:
+                wrong = "is missing" if kind is None else f"is {kind}, not {column.sql_type}"
+                raise LakeError(
+                    f"{lake.root} is no lake that filterdb wrote: column {column.name} of {table.name} {wrong}"
+                )
 
 
 def _stored_table(lake: Lake | Release, name: str) -> str:

@@ -1,15 +1,18 @@
 """A lake, open for questions: SQL, splits, and the divergence between two of them."""
 
 import os
+import re
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import duckdb
 
 from filterdb.errors import UsageError
+from filterdb.lake import schema
 from filterdb.lake.opening import open_lake
-from filterdb.query import connection, finishers, split, statements
+from filterdb.query import connection, failures, finishers, split, statements
 from filterdb.query.names import Definition
 from filterdb.query.split import Level
 
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
 
 By = str | Sequence[str]
 BATCH = 10_000
+FILTERS = re.compile(r"\bfilters\b|filter_facts|query|parquet", re.IGNORECASE)
+"""What a statement must mention to reach the files of filters: the views, a query made up as it runs, a file."""
+SMALL_TABLES = tuple(name for name in schema.TABLES if name != "filters")
 
 
 class Database:
@@ -47,10 +53,8 @@ class Database:
         self._finalizer = weakref.finalize(self, self.connection.close)
 
     def _connect(self, memory_limit: str | None) -> duckdb.DuckDBPyConnection:
-        try:
+        with self.explained(f"memory limit {memory_limit!r}: " if memory_limit else ""):
             return connection.connect(self.lake, threads=self.threads, memory_limit=memory_limit)
-        except duckdb.ParserException as error:
-            raise UsageError(f"memory limit {memory_limit!r}: {split.first_line(error)}") from error
 
     @property
     def version(self) -> int:
@@ -62,24 +66,21 @@ class Database:
 
         `params` are the values of `$name` in the text. Raises UsageError if it is not one SELECT.
         """
-        try:
+        with self.explained():
             split.check_single_select(self.connection, query, "a query")
             return self.connection_for(query).sql(query, params=dict(params) if params else None)
-        except duckdb.Error as error:
-            raise UsageError(split.first_line(error)) from error
 
     def stream(self, query: str, params: Mapping[str, object] | None = None) -> tuple[list[str], Iterator[tuple]]:
         """Column names and rows of one SELECT, fetched batch by batch; memory does not grow with the result."""
-        try:
+        with self.explained():
             split.check_single_select(self.connection, query, "a query")
             cursor = self.connection_for(query).cursor().execute(query, dict(params) if params else None)
-        except duckdb.Error as error:
-            raise UsageError(split.first_line(error)) from error
-        return [column[0] for column in cursor.description], _fetch(cursor)
+        return [column[0] for column in cursor.description], self._fetch(cursor)
 
     def split(self, text: str) -> "Split":
         """The filters that `text`, a predicate or a SELECT, speaks of; see `filterdb.query.split`."""
-        return Split(self, split.resolve(self.connection_for(text), text))
+        with self.explained(f"split {split.shorten(text)}: "):
+            return Split(self, split.resolve(self.connection_for(text), text))
 
     def kl(
         self,
@@ -104,12 +105,21 @@ class Database:
         )
 
     def connection_for(self, sql: str) -> duckdb.DuckDBPyConnection:
-        """The connection, with the functions that `sql` mentions: those that numpy finishes are made when needed."""
+        """The connection, ready for `sql`: files that it may read are as committed, functions that it mentions exist.
+
+        The files of filters are looked at only for a statement that can reach them.
+        """
+        for name in schema.TABLES if FILTERS.search(sql) else SMALL_TABLES:
+            self.lake.bring(self.lake.files(name))
         for finisher in finishers.FINISHERS:
             if finisher.name in sql.lower() and finisher.name not in self._finishers:
                 self._finishers.add(finisher.name)
                 finishers.register(self.connection, finisher)
         return self.connection
+
+    def explained(self, what: str = "") -> AbstractContextManager[None]:
+        """A block within which errors of DuckDB become ours; see `filterdb.query.failures`."""
+        return failures.explained(self.lake, what)
 
     def close(self) -> None:
         """Release the connection; open relations of it cannot be read any more."""
@@ -120,6 +130,11 @@ class Database:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    def _fetch(self, cursor: duckdb.DuckDBPyConnection) -> Iterator[tuple]:
+        with self.explained():
+            while rows := cursor.fetchmany(BATCH):
+                yield from rows
 
     def _as_split(self, value: "Split | str") -> "Split":
         return self.split(value) if isinstance(value, str) else value
@@ -164,7 +179,8 @@ class Split:
         `definition`: entropy of filters as they are (`paper`) or scaled (`published`). Orthogonality
         is NULL for a split of single filters.
         """
-        return self._run(self.metrics_statement(_names(by), definition)).pl()
+        with self.database.explained():
+            return self._run(self.metrics_statement(_names(by), definition)).pl()
 
     def histograms(
         self, basis: "PCA", by: By = (), value_range: tuple[float, float] | None = None
@@ -211,7 +227,8 @@ class Split:
     def source(self, by: Sequence[str]) -> str:
         """A SELECT of the split's rows that has the columns `by`; UsageError lists what there is."""
         for select in filter(None, (self.sql, self.with_facts)):
-            columns = [name for name in self._run(select).columns if not name.endswith("_moments")]
+            with self.database.explained():
+                columns = [name for name in self._run(select).columns if not name.endswith("_moments")]
             if set(by) <= set(columns):
                 return select
         missing = next(name for name in by if name not in columns)
@@ -219,18 +236,11 @@ class Split:
 
     def rows(self, sql: str, params: dict | None = None) -> list[tuple]:
         """The rows of a statement about this split."""
-        return self._run(sql, params).fetchall()
+        with self.database.explained():
+            return self._run(sql, params).fetchall()
 
     def _run(self, sql: str, params: dict | None = None) -> duckdb.DuckDBPyRelation:
         return self.database.connection_for(sql).sql(sql, params=params)
-
-
-def _fetch(cursor: duckdb.DuckDBPyConnection) -> Iterator[tuple]:
-    try:
-        while rows := cursor.fetchmany(BATCH):
-            yield from rows
-    except duckdb.Error as error:
-        raise UsageError(split.first_line(error)) from error
 
 
 def known_definition(name: str) -> Definition:

@@ -40,14 +40,11 @@ class Resolved:
 def resolve(connection: duckdb.DuckDBPyConnection, text: str) -> Resolved:
     """Find out what `text` asks for; nothing is executed.
 
-    Raises UsageError on anything but one predicate or one SELECT, on unknown columns, and on a
-    SELECT that yields neither layers (columns model, layer, or model alone) nor filters (w0 … w8,
-    max_abs, sparse).
+    Raises UsageError on anything but one predicate or one SELECT, and on a SELECT that yields neither
+    layers (columns model, layer, or model alone) nor filters (w0 … w8, max_abs, sparse); duckdb.Error
+    on what DuckDB does not understand, such as unknown columns.
     """
-    try:
-        return _resolve_predicate(connection, text) if _is_expression(text) else _resolve_select(connection, text)
-    except duckdb.Error as error:
-        raise UsageError(f"split {shorten(text)}: {first_line(error)}") from error
+    return _resolve_predicate(connection, text) if _is_expression(text) else _resolve_select(connection, text)
 
 
 def check_single_select(connection: duckdb.DuckDBPyConnection, text: str, what: str) -> None:
@@ -59,12 +56,6 @@ def check_single_select(connection: duckdb.DuckDBPyConnection, text: str, what: 
     if kinds != ["SELECT"]:
         raise UsageError(f"{what} must be one SELECT; got {', '.join(kinds) or 'nothing'}")
     return None
-
-
-def first_line(error: Exception) -> str:
-    """What DuckDB says was wrong, with its suggestions, in one line."""
-    message = str(error).split("\n\nLINE ")[0]
-    return " ".join(line.strip() for line in message.splitlines() if line.strip())
 
 
 def shorten(text: str) -> str:
