@@ -20,7 +20,9 @@ def fold(weight: Tensor, scale: Tensor) -> Tensor:
 def is_finite(weight: Tensor, scale: Tensor | None = None) -> bool:
     """Whether every entry of `weight`, times `scale` if given, is a finite float32.
 
-    Looks at the extremes of each output channel, so nothing of the weight's size is allocated.
+    Looks at the extremes of each output channel, so nothing of the weight's size is allocated; where a
+    dimension repeats one value (an expanded tensor), at that value.
     """
+    weight = weight[:, *(slice(None if stride else 1) for stride in weight.stride()[1:])]
     extremes = torch.stack([weight.amin((1, 2, 3)), weight.amax((1, 2, 3))]).double()
     return bool(torch.isfinite((extremes if scale is None else extremes * scale).float()).all())
