@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from filterdb import __version__
-from filterdb.cli import ask, compare, demo, ingest, queries
+from filterdb.cli import ask, compare, demo, ingest, publish, queries, train
 
 app = typer.Typer(
     name="filterdb",
@@ -46,3 +46,6 @@ app.command("pca")(ask.pca)
 app.command("metrics")(ask.metrics)
 app.command("kl")(ask.kl)
 app.command("compare")(compare.compare)
+app.add_typer(train.app, name="train")
+app.add_typer(publish.app, name="publish")
+app.command("sql-kit")(publish.sql_kit)

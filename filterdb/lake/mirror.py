@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,13 +11,10 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote
 
-from filterdb.errors import SourceError, UsageError
-from filterdb.lake import schema
+from filterdb.lake import hub, schema
 from filterdb.lake.names import MANIFEST
 from filterdb.lake.release import Entry, Release, table_path
-from filterdb.sources.download import cache_directory, fetch, sha256_of
-
-HUB_ADDRESS = re.compile(r"hf:(?://)?(?:datasets/)?([^/@]+/[^/@]+)(?:@([^/]+))?/?")
+from filterdb.sources.download import cache_directory, fetch
 
 _log = logging.getLogger(__name__)
 
@@ -38,30 +34,6 @@ class Web:
 
     def fetch(self, path: str, target: Path, checksum: str) -> None:
         fetch(f"{self.address.rstrip('/')}/{quote(path)}", target, checksum=checksum)
-
-
-@dataclass(frozen=True)
-class Hub:
-    """A dataset on Hugging Face, at one revision; tokens are the hub's own affair."""
-
-    repository: str
-    revision: str
-
-    def fetch(self, path: str, target: Path, checksum: str) -> None:
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import HfHubHTTPError
-
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with tempfile.TemporaryDirectory(dir=target.parent, prefix=".incoming-") as incoming:
-                file = hf_hub_download(
-                    self.repository, path, repo_type="dataset", revision=self.revision, local_dir=incoming
-                )
-                if not sha256_of(Path(file)).startswith(checksum):
-                    raise SourceError(f"hf:{self.repository}: {path} is not the file that the manifest names")
-                Path(file).rename(target)
-        except (HfHubHTTPError, OSError) as error:
-            raise SourceError(f"hf:{self.repository}: {path}: {_first_line(error)}") from error
 
 
 class Mirror(Release):
@@ -96,29 +68,7 @@ class Mirror(Release):
 
 def open_mirror(address: str, version: int | None = None) -> Mirror:
     """The tree at `address`: https://…, hf://datasets/NAME/NAME[@REVISION] or hf:NAME/NAME."""
-    return Mirror(_place(address), version)
-
-
-def _place(address: str) -> Place:
-    if not address.startswith("hf:"):
-        return Web(address)
-    match = HUB_ADDRESS.fullmatch(address)
-    if match is None:
-        raise UsageError(f"{address!r}: write hf://datasets/NAME/NAME, with @REVISION if it is not the newest")
-    return Hub(match[1], _commit_of(match[1], match[2]))
-
-
-def _commit_of(repository: str, revision: str | None) -> str:
-    """The commit that `revision` means now, so that all files are of one."""
-    try:
-        from huggingface_hub import HfApi
-        from huggingface_hub.errors import HfHubHTTPError
-    except ImportError as error:
-        raise UsageError("hf: addresses need the extra 'publish': pip install 'filterdb[publish]'") from error
-    try:
-        return HfApi().dataset_info(repository, revision=revision).sha
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        raise SourceError(f"hf:{repository}: {_first_line(error)}") from error
+    return Mirror(hub.place(address) if address.startswith("hf:") else Web(address), version)
 
 
 def _begin(place: Place) -> Path:
@@ -137,7 +87,3 @@ def _begin(place: Place) -> Path:
 def _amount(entries: list[Entry]) -> str:
     size = sum(entry.bytes for entry in entries)
     return f"{len(entries)} file{'s' * (len(entries) != 1)} of filters, {size / 1e6:,.1f} MB,"
-
-
-def _first_line(error: Exception) -> str:
-    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -100,10 +100,15 @@ def _licences(contents: Contents) -> list[str]:
     return list(dict.fromkeys(licences.link(name) or name for name in names))
 
 
-def _creator(author: Author) -> dict[str, str]:
+def _creator(author: Author) -> dict[str, object]:
     if author.name:
         return {"@type": "sc:Organization", "name": author.name}
-    return {"@type": "sc:Person", "name": str(author)}
+    person = {"@type": "sc:Person", "name": str(author), "givenName": author.given, "familyName": author.family}
+    if author.orcid:
+        person["url"] = f"https://orcid.org/{author.orcid}"
+    if author.affiliation:
+        person["affiliation"] = {"@type": "sc:Organization", "name": author.affiliation}
+    return person
 
 
 def _file(entry: Entry) -> dict[str, object]:

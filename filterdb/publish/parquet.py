@@ -6,7 +6,6 @@ read in pieces, over the network: floats split by byte and compressed, small row
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,18 +13,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from filterdb.errors import IntegrityError, UsageError
+from filterdb.publish.names import Profile
 
 FLOATING = {"FLOAT", "DOUBLE"}
 KEYS = {"w0": "layer", "model": "model", "robust_model": "robust_model", "path": "path"}
 """A file that has the column on the left is sorted by that on the right; the first that fits counts."""
 COMPRESSION_LEVEL = 3
-
-
-class Profile(StrEnum):
-    """Whom a file is written for."""
-
-    ANALYSIS = "analysis"
-    VIEWER = "viewer"
 
 
 ROW_GROUP_ROWS = {Profile.ANALYSIS: 524_288, Profile.VIEWER: 65_536}

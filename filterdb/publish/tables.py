@@ -11,7 +11,7 @@ from filterdb.lake.lake import Commit
 from filterdb.lake.release import table_path
 from filterdb.publish import parquet
 from filterdb.publish.licences import LeftOut, canonical
-from filterdb.publish.parquet import Profile
+from filterdb.publish.names import Profile
 from filterdb.query.database import Database
 from filterdb.query.quoting import identifier, literal
 
@@ -74,9 +74,10 @@ def _canonical(database: Database) -> str:
 
 
 def _skips(models: str, left_out: Iterable[LeftOut]) -> str:
-    """Rows of skips: those of the networks that go out or never came in, and one for each network left out."""
-    known = f"FROM skips WHERE model IN ({models}) OR model NOT IN (SELECT model FROM models)"
+    """Rows of skips: those of the networks that go out, and one for each network that was left out.
+
+    Networks that never came into the lake are no part of a release, and why not may tell of its maker.
+    """
     rows = [f"({literal(out.model)}, NULL, NULL, {literal(f'licence {out.license}')})" for out in left_out]
-    if not rows:
-        return f"({known})"
-    return f"({known} UNION ALL SELECT * FROM (VALUES {', '.join(rows)}) AS left_out (model, layer, kernel, reason))"
+    known = f"SELECT model, layer, kernel, reason FROM skips WHERE model IN ({models})"
+    return f"({' UNION ALL '.join([known, *(f'VALUES {row}' for row in rows)])})"

@@ -12,7 +12,7 @@ from filterdb.publish import card, citation, croissant, datasheet, licences, man
 from filterdb.publish.contents import Contents
 from filterdb.publish.licences import Gate
 from filterdb.publish.metadata import Metadata
-from filterdb.publish.parquet import Profile
+from filterdb.publish.names import Profile
 from filterdb.query.database import Database
 
 

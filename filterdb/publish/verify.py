@@ -1,0 +1,137 @@
+"""Is a tree what was published? Every file against the manifest, every network against the hash of its weights."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from filterdb.lake.names import MANIFEST
+from filterdb.lake.release import Entry, Release, table_path
+from filterdb.parallel import ordered_map
+from filterdb.publish.manifest import SUMS, digests
+
+WEIGHTS = [f"w{i}" for i in range(9)]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with one file of a tree."""
+
+    path: str
+    problem: str
+
+
+@dataclass(frozen=True)
+class Verification:
+    """How much was looked at, and what is wrong."""
+
+    n_files: int
+    n_networks: int
+    n_filters: int
+    n_bytes: int
+    problems: tuple[Problem, ...]
+
+
+def verify(root: Path, threads: int | None = None) -> Verification:
+    """Read the whole tree in `root` and compare: names, sizes, checksums, rows, weights.
+
+    Raises IntegrityError if there is no readable manifest. Cost: two passes over the files.
+    """
+    release = Release(root)
+    workers = threads or os.cpu_count() or 1
+    found = dict(zip(release.entries, ordered_map(_wrong_file(root), release.entries, workers), strict=True))
+    problems = [Problem(entry.path, problem) for entry, problem in found.items() if problem]
+    problems += _unlisted(release)
+    problems += _wrong_sums(release)
+    if found.get(_models(release)) is None:
+        sound = [entry for entry in release.filters if found[entry] is None]
+        problems += _wrong_networks(release, sound, workers)
+    return Verification(
+        n_files=len(release.entries) + 1,
+        n_networks=len(release.filters),
+        n_filters=sum(entry.rows or 0 for entry in release.filters),
+        n_bytes=sum(entry.bytes for entry in release.entries),
+        problems=tuple(sorted(problems, key=lambda problem: problem.path)),
+    )
+
+
+def _wrong_file(root: Path):  # noqa: ANN202 (a function of an entry)
+    def check(entry: Entry) -> str | None:
+        file = root / entry.path
+        if not file.is_file():
+            return "is missing"
+        if file.stat().st_size != entry.bytes:
+            return f"has {file.stat().st_size:,} bytes, the manifest says {entry.bytes:,}"
+        if digests(file) != (entry.sha256, entry.md5):
+            return "is not the file that the manifest names: its checksum differs"
+        if entry.rows is not None and pq.read_metadata(file).num_rows != entry.rows:
+            return f"has not the {entry.rows:,} rows of the manifest"
+        return None
+
+    return check
+
+
+def _unlisted(release: Release) -> Iterator[Problem]:
+    """Parquet files that readers of data/ and meta/ would take for part of the tree."""
+    listed = {entry.path for entry in release.entries}
+    for folder in ("data", "meta"):
+        for file in sorted((release.root / folder).rglob("*.parquet")):
+            path = file.relative_to(release.root).as_posix()
+            if path not in listed:
+                yield Problem(path, "is not in the manifest")
+
+
+def _wrong_sums(release: Release) -> Iterator[Problem]:
+    """SHA256SUMS must say of every file, the manifest too, what the manifest says."""
+    expected = {entry.path: entry.sha256 for entry in release.entries}
+    expected[MANIFEST] = digests(release.root / MANIFEST)[0]
+    file = release.root / SUMS
+    lines = file.read_text("utf-8").splitlines() if file.is_file() else []
+    if lines != [f"{expected[path]}  {path}" for path in sorted(expected)]:
+        yield Problem(SUMS, "does not agree with the files" if lines else "is missing")
+
+
+def _models(release: Release) -> Entry | None:
+    return next((entry for entry in release.entries if entry.path == table_path("models")), None)
+
+
+def _wrong_networks(release: Release, entries: list[Entry], threads: int) -> Iterator[Problem]:
+    columns = ["model", "n_filters", "weights_sha256"]
+    table = pq.read_table(release.root / table_path("models"), columns=columns)
+    known = {row["model"]: row for row in table.to_pylist()}
+
+    def check(entry: Entry) -> str | None:
+        network = known.get(entry.model)
+        if network is None:
+            return f"holds {entry.model}, which is not in {table_path('models')}"
+        if network["n_filters"] != entry.rows:
+            return f"has {entry.rows:,} filters, {table_path('models')} says {network['n_filters']:,}"
+        if content_hash(release.root / entry.path) != network["weights_sha256"]:
+            return f"the weights are not those of {entry.model}"
+        return None
+
+    for entry, problem in zip(entries, ordered_map(check, entries, threads), strict=True):
+        if problem:
+            yield Problem(entry.path, problem)
+    for model in sorted(known.keys() - {entry.model for entry in release.filters}):
+        yield Problem(table_path("models"), f"names {model}, of which there are no filters")
+
+
+def content_hash(file: Path) -> str:
+    """SHA-256 over the float32 weights of a file of filters, row by row: what `weights_sha256` holds."""
+    digest = hashlib.sha256()
+    with pq.ParquetFile(file) as opened:
+        for number in range(opened.num_row_groups):
+            group = opened.read_row_group(number, columns=WEIGHTS, use_threads=False)
+            digest.update(_rows(group))
+    return digest.hexdigest()
+
+
+def _rows(table: pa.Table) -> np.ndarray:
+    """The nine columns as a C-contiguous (n, 9) float32 array."""
+    return np.ascontiguousarray(np.column_stack([column.to_numpy() for column in table.columns]), np.float32)
