@@ -27,6 +27,10 @@ class Reporter:
         """It has come `amount` further."""
         self._progress.advance(self._task, amount)
 
+    def reach(self, amount: int) -> None:
+        """It has come to `amount`."""
+        self._progress.update(self._task, completed=amount)
+
     def download(self, size: int) -> None:
         """`size` more bytes have come."""
         task = self._progress.tasks[0]

@@ -1,65 +1,94 @@
-"""Networks by name: `timm:NAME`, or `package.module:factory` for anything that can be imported."""
+"""Networks by name: `timm:NAME`, `robustbench:…`, or `package.module:factory` for anything that can be imported."""
 
 import importlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 
 from torch import Tensor, nn
 
 from filterdb.errors import FilterdbError, SourceError, UsageError
 from filterdb.sources.messages import cause
-from filterdb.sources.weightless import quiet, weightless
+from filterdb.sources.weightless import quiet, untrained, weightless
 
 RGB = 3
 
+Shape = tuple[int, int, int]
 
-def build(architecture: str, tensors: Mapping[str, Tensor], input_shape: tuple[int, int, int] | None) -> nn.Module:
+
+def build(architecture: str, tensors: Mapping[str, Tensor], input_shape: Shape | None) -> nn.Module:
     """The untrained network called `architecture`; its large parameters lie on the meta device.
 
     A timm network gets as many classes as its classifier has in `tensors` (a checkpoint by dotted path) and
-    as many input channels as `input_shape` says; a factory is called without arguments, with the current
-    directory importable. Raises UsageError for a name that does not exist, with its nearest relatives, and
-    SourceError for a factory that fails.
+    as many input channels as `input_shape` says; see `constructor` for the names.
     """
-    module_name, _, name = architecture.partition(":")
-    if not module_name or not name:
-        raise UsageError(f"architecture {architecture!r} is neither timm:NAME nor package.module:factory")
+    make = constructor(architecture, tensors, input_shape)
+    with weightless():
+        return make()
+
+
+def constructor(
+    architecture: str, tensors: Mapping[str, Tensor] = MappingProxyType({}), input_shape: Shape | None = None
+) -> Callable[[], nn.Module]:
+    """What builds the network called `architecture`: timm:NAME, robustbench:DATASET/THREAT_MODEL/ID or
+    package.module:factory, which is called without arguments, the current directory importable.
+
+    Raises UsageError for a name that does not exist, with its nearest relatives; the constructor raises
+    SourceError where foreign code fails.
+    """
+    kind, _, name = architecture.partition(":")
+    if not kind or not name:
+        raise UsageError(
+            f"architecture {architecture!r} is neither timm:NAME nor package.module:factory"
+            " nor robustbench:DATASET/THREAT_MODEL/ID"
+        )
     with _current_directory_importable():
-        if module_name == "timm":
+        if kind == "timm":
             make = _timm_factory(name, tensors, input_shape)
+        elif kind == "robustbench":
+            make = _robustbench_factory(name)
         else:
-            make = _imported_factory(module_name, name)
-        network = _called(make, architecture)
-    if not isinstance(network, nn.Module):
-        raise SourceError(f"{architecture} returned {type(network).__name__}, not a torch.nn.Module")
-    return network
+            make = _imported_factory(kind, name)
+    return partial(_called, make, architecture)
 
 
-def known_input_shape(module: nn.Module) -> tuple[int, int, int] | None:
-    """The (channels, height, width) that timm notes with its networks; None for others."""
+def known_input_shape(architecture: str, module: nn.Module) -> Shape | None:
+    """The (channels, height, width) that a zoo notes with its networks; None for others."""
+    kind, _, name = architecture.partition(":")
+    if kind == "robustbench":
+        from filterdb.sources.robustbench import find
+
+        return find(name).input_shape
     noted = getattr(module, "pretrained_cfg", None)
     shape = noted.get("input_size") if isinstance(noted, Mapping) else None
     return tuple(shape) if shape else None
 
 
-def _called(make: Callable[[], object], architecture: str) -> object:
+def _called(make: Callable[[], object], architecture: str) -> nn.Module:
     """Foreign code: whatever it raises is its failure, not ours."""
     try:
-        with weightless():
-            return make()
+        with _current_directory_importable(), untrained():
+            network = make()
     except FilterdbError:
         raise
     except Exception as error:
         raise SourceError(f"{architecture} failed: {cause(error)}") from error
+    if not isinstance(network, nn.Module):
+        raise SourceError(f"{architecture} returned {type(network).__name__}, not a torch.nn.Module")
+    return network
 
 
-def _timm_factory(
-    name: str, tensors: Mapping[str, Tensor], input_shape: tuple[int, int, int] | None
-) -> Callable[[], nn.Module]:
+def _robustbench_factory(key: str) -> Callable[[], object]:
+    from filterdb.sources.robustbench import find
+
+    return find(key).build
+
+
+def _timm_factory(name: str, tensors: Mapping[str, Tensor], input_shape: Shape | None) -> Callable[[], nn.Module]:
     with quiet():
         import timm
     if not timm.is_model(name):

@@ -75,10 +75,9 @@ def network(
 ) -> Network:
     """The checkpoint at `path`, put into `architecture`, as a network.
 
-    `architecture` is `timm:NAME` or `package.module:factory`, called without arguments; modules in the
-    current directory count. `input_shape` (channels, height, width) defaults to what timm knows of the
-    architecture, else to (3, 32, 32). `select` picks one of several networks in a file by a word in the
-    path to its weights ("ema"). Linear layers that do not fit and unread objects of the file become skips.
+    `architecture` is a name that `architectures.constructor` knows. `input_shape` (channels, height, width)
+    defaults to what its zoo notes, else to (3, 32, 32). `select` picks one of several networks in a file by
+    a word in the path to its weights ("ema"). Linear layers that do not fit and unread objects of the file become skips.
     Raises UsageError for an unknown architecture and SourceError for a file that does not fit it.
     """
     checkpoint = read_checkpoint(path)
@@ -86,7 +85,7 @@ def network(
     matched = match_state_dict(checkpoint, module, select=select)
     lacking = tuple(_lacking(module, matched))
     load(module, matched)
-    shape = input_shape or known_input_shape(module) or DEFAULT_INPUT_SHAPE
+    shape = input_shape or known_input_shape(architecture, module) or DEFAULT_INPUT_SHAPE
     result = extraction.network(on_cpu(module), facts, shape, fold_batchnorm=fold_batchnorm)
     return replace(result, skips=(*result.skips, *lacking, *_unread(checkpoint)))
 

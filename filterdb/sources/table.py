@@ -19,6 +19,7 @@ import numpy as np
 import polars as pl
 
 from filterdb.errors import SourceError
+from filterdb.extraction.depth import depth_decile, relative_depth
 from filterdb.network import Facts, Layer, Network, Skip
 
 Reader = Callable[[object], object]
@@ -217,15 +218,11 @@ def _with_depths(parts: list[_Part]) -> list[_Part]:
     given = any(part.facts["depth"] is not None or part.facts["depth_decile"] is not None for part in parts)
     if given or None in levels:
         return parts
-    last = max(levels)
-    return [replace(part, facts={**part.facts, **_depth(part.facts["conv_depth"], last)}) for part in parts]
+    return [replace(part, facts={**part.facts, **_depth(part.facts["conv_depth"], max(levels) + 1)}) for part in parts]
 
 
-def _depth(conv_depth: int, last: int) -> dict[str, float | int]:
-    """0 and decile 0 for the first level, else conv_depth/last and ⌈10·conv_depth/last⌉ in exact integers."""
-    if conv_depth == 0:
-        return {"depth": 0.0, "depth_decile": 0}
-    return {"depth": conv_depth / last, "depth_decile": -(-DECILES * conv_depth // last)}
+def _depth(conv_depth: int, levels: int) -> dict[str, float | int]:
+    return {"depth": relative_depth(conv_depth, levels), "depth_decile": depth_decile(conv_depth, levels)}
 
 
 def _facts(where: str, values: Mapping[str, list], kinds: Mapping[str, Reader]) -> dict[str, object]:

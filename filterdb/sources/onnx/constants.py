@@ -103,7 +103,9 @@ def _made(model: ModelProto, node: NodeProto, inputs: Mapping[str, np.ndarray], 
     """What the model of one node makes of its inputs, if that is no more than `room` numbers."""
     try:
         if _inferred_size(model) > room:
-            raise NotConstant(f"weights computed by {node.op_type} would have more than {MAXIMUM_ELEMENTS:,} values")
+            raise NotConstant(
+                f"weights computed by {node.op_type}, which may make more than {MAXIMUM_ELEMENTS:,} numbers"
+            )
         with np.errstate(all="ignore"):
             results = ReferenceEvaluator(model).run(None, dict(inputs))
     except NotConstant:
