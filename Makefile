@@ -20,6 +20,7 @@ bench: $(READY)
 
 docs: $(READY)
 	$(BIN)/python -m docs.generate
+	$(BIN)/python -m docs.readme
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -1,14 +1,19 @@
 """Documentation is generated and cannot drift; nothing is undescribed; nothing speaks of the machine it grew on."""
 
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
 import typer.main
 
-from docs import generate
+from docs import generate, readme
+from filterdb import cli
 from filterdb.cli.app import app
+from filterdb.lake.lake import Lake
+from filterdb.lake.writer import write_network
+from tests.networks import random_network
 
 ROOT = Path(__file__).parents[1]
 LEAVES = dict(generate.leaves("filterdb", typer.main.get_command(app)))
@@ -38,3 +43,20 @@ def test_no_path_of_any_machine_is_in_the_repository():
         ["git", "grep", "-nIE", roots, "--", ".", ":!LICENSE"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert found.stdout == ""
+
+
+def test_every_command_of_the_readme_runs(tmp_path):
+    lake = Lake.create(tmp_path / "toy.lake")
+    for name in ("robust", "plain"):
+        write_network(lake, random_network(name, n_layers=12))
+    shown = readme.commands((ROOT / "README.md").read_text("utf-8"))
+    assert len(shown) >= 5
+    for command in shown:
+        arguments = shlex.split(command.replace("demo/digits.lake", str(lake.root)))
+        assert arguments[0] == ".venv/bin/filterdb"
+        assert cli.run(arguments[1:]) == 0, command
+
+
+def test_the_readme_shows_what_the_commands_print():
+    for block in readme.BLOCK.findall((ROOT / "README.md").read_text("utf-8")):
+        assert block[1].strip(), "run: make demo docs"
