@@ -19,7 +19,7 @@ CREATE TABLE models (
     paper VARCHAR,                     -- link | to the publication
     license VARCHAR,                   -- SPDX id | licence of the weights; NULL when unknown
     weights VARCHAR NOT NULL,          -- name | raw (as in the checkpoint) or bn_folded (BatchNorm multiplied in)
-    weights_sha256 VARCHAR NOT NULL,   -- hex | SHA-256 over the float32 filters, layer by layer
+    weights_sha256 VARCHAR NOT NULL,   -- hex | SHA-256 over the SHA-256 of each layer's float32 filters, in order
     n_layers INTEGER NOT NULL,         -- layers | 3×3 layers in the lake
     n_filters BIGINT NOT NULL,         -- filters | 3×3 filters in the lake
     ingested_at TIMESTAMP NOT NULL,    -- UTC | when the network was written

@@ -13,9 +13,9 @@ from filterdb.analysis.pca import explained_variance, variance_ratio
 from filterdb.errors import UsageError
 
 # Products are formed for so many pairs of filterbanks at a time, and over so many of their weights:
-# float32 products of longer banks would not be exact enough, of shorter ones slower.
+# longer pieces would cost memory where they are converted, and rounding where they are not.
 _GRAM_PAIRS = 1 << 22
-_GRAM_DEPTH = 1152
+_GRAM_DEPTH = {np.float32: 4608, np.float64: 1152}
 _FLOAT64_BANKS = 256
 _FLOAT32_LEAST = 0.7
 
@@ -148,8 +148,9 @@ def _cosine_sum(banks: np.ndarray, inverse: np.ndarray, block: slice, dtype: typ
     own = inverse[block]
     weights = np.concatenate([own, 2.0 * inverse[block.stop :]])
     gram = np.zeros((len(own), len(weights)))
-    for first in range(0, banks.shape[1], _GRAM_DEPTH):
-        part = banks[block.start :, first : first + _GRAM_DEPTH].astype(dtype, copy=False)
+    depth = _GRAM_DEPTH[dtype]
+    for first in range(0, banks.shape[1], depth):
+        part = banks[block.start :, first : first + depth].astype(dtype, copy=False)
         gram += part[: len(own)] @ part.T
     np.abs(gram, out=gram)
     return float(own @ (gram @ weights) - gram.diagonal() @ own**2)

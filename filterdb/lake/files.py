@@ -2,9 +2,12 @@
 
 import hashlib
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,20 +15,27 @@ import pyarrow.parquet as pq
 from filterdb.lake.commits import DataFile
 
 FLOATS = frozenset({"max_abs", *(f"w{i}" for i in range(9))})
-RUNS = frozenset({"in_channel"})
+PAGE_ROWS = 1 << 18
+ENCODED_ROWS = 1 << 16
+SYNC_BYTES = 1 << 26
+MAX_UNWRITTEN = 16
 
 
 class ParquetSink:
-    """A Parquet file being written; each `write` of a table becomes one row group."""
+    """A Parquet file being written; each `write` of a table becomes one row group.
+
+    Only text has a dictionary: weights would grow by half with one, and numbers that repeat take no
+    more space and less time where zstd sees the repetition.
+    """
 
     def __init__(self, stream: "HashingFile", schema: pa.Schema) -> None:
-        names = schema.names
         self._writer = pq.ParquetWriter(
-            stream,
+            pa.PythonFile(stream, "w"),
             schema,
-            use_dictionary=[n for n in names if n not in FLOATS | RUNS],
-            column_encoding={n: "DELTA_BINARY_PACKED" if n in RUNS else "PLAIN" for n in names if n in FLOATS | RUNS},
-            compression={n: "NONE" if n in FLOATS else "ZSTD" for n in names},
+            use_dictionary=[field.name for field in schema if not pa.types.is_primitive(field.type)],
+            compression={name: "NONE" if name in FLOATS else "ZSTD" for name in schema.names},
+            max_rows_per_page=PAGE_ROWS,
+            write_batch_size=ENCODED_ROWS,
             write_page_index=True,
             write_statistics=True,
             store_schema=False,
@@ -41,26 +51,57 @@ class ParquetSink:
 
 
 class HashingFile:
-    """A binary file that computes the SHA-256 of what is written to it."""
+    """A file that a thread of its own writes, hashes (SHA-256) and brings to the disk.
+
+    It is synced every SYNC_BYTES, so that little is left for the last sync. At most MAX_UNWRITTEN pieces
+    wait for the thread; what goes wrong there is raised by a later `write` or by `finish`.
+    """
 
     closed = False
 
-    def __init__(self, file) -> None:
+    def __init__(self, file: BinaryIO) -> None:
+        self.size = 0
         self._file = file
         self._hash = hashlib.sha256()
-        self.size = 0
+        self._synced = 0
+        self._thread = ThreadPoolExecutor(max_workers=1)
+        self._unwritten: deque[Future[None]] = deque()
 
-    def write(self, data) -> int:
-        self._hash.update(data)
-        self._file.write(data)
-        self.size += len(data)
+    def write(self, data: bytes) -> int:
+        self._unwritten.append(self._thread.submit(self._put, data))
+        self._wait(MAX_UNWRITTEN)
         return len(data)
 
     def flush(self) -> None:
-        self._file.flush()
+        self._wait(0)
 
-    def hexdigest(self) -> str:
+    def finish(self) -> str:
+        """Bring the rest to the disk; the SHA-256 of everything written."""
+        self._wait(0)
+        self._sync()
         return self._hash.hexdigest()
+
+    def _wait(self, left: int) -> None:
+        while len(self._unwritten) > left:
+            self._unwritten.popleft().result()
+
+    def _put(self, data: bytes) -> None:
+        self._hash.update(data)
+        self._file.write(data)
+        self.size += len(data)
+        if self.size - self._synced > SYNC_BYTES:
+            self._sync()
+
+    def _sync(self) -> None:
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._synced = self.size
+
+    def __enter__(self) -> "HashingFile":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._thread.shutdown(cancel_futures=True)
 
 
 @contextmanager
@@ -74,18 +115,16 @@ def new_parquet(root: Path, path: str, schema: pa.Schema) -> Iterator[tuple[Parq
     temporary = target.with_name(f".{target.name}.tmp")
     finished: list[DataFile] = []
     try:
-        with temporary.open("wb") as file:
-            stream = HashingFile(file)
-            with closing(ParquetSink(pa.PythonFile(stream, "w"), schema)) as sink:
+        with temporary.open("wb") as file, HashingFile(file) as stream:
+            with closing(ParquetSink(stream, schema)) as sink:
                 yield sink, finished
-            file.flush()
-            os.fsync(file.fileno())
+            sha256 = stream.finish()
         temporary.rename(target)
         _sync_directory(target.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    finished.append(DataFile(path, stream.size, sink.rows, stream.hexdigest()))
+    finished.append(DataFile(path, stream.size, sink.rows, sha256))
 
 
 def write_parquet(root: Path, path: str, tables: Iterable[pa.Table], schema: pa.Schema) -> DataFile:

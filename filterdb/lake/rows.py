@@ -14,6 +14,7 @@ from filterdb.network import Facts, Layer, Network
 
 ROW_GROUP_ROWS = 524_288
 SMALL_ROW_GROUP_ROWS = 65_536
+TRANSPOSED_ROWS = 8_192
 CONSTANTS = ("dataset", "model")
 
 
@@ -118,39 +119,49 @@ def _filter_table(
     chunk = filters[part]
     out_channel, in_channel = _channels(layer, part, len(chunk))
     columns = {
-        "dataset": _constant(facts.dataset, len(chunk)),
-        "robust": pa.array([facts.robust], pa.bool_()).take(pa.array(np.zeros(len(chunk), np.int8))),
-        "model": _constant(facts.model, len(chunk)),
-        "layer": np.full(len(chunk), index, np.int32),
+        "dataset": _text(facts.dataset, len(chunk)),
+        "robust": pa.repeat(pa.scalar(facts.robust, pa.bool_()), len(chunk)),
+        "model": _text(facts.model, len(chunk)),
+        "layer": _repeat(index, len(chunk), pa.int32()),
         "conv_depth": _repeat(layer.conv_depth, len(chunk), pa.int32()),
         "depth_decile": _repeat(layer.depth_decile, len(chunk), pa.int8()),
         "out_channel": out_channel,
         "in_channel": in_channel,
         "sparse": summary.sparse[part],
         "max_abs": summary.filter_max_abs[part],
-        **{f"w{i}": weights for i, weights in enumerate(np.ascontiguousarray(chunk.T))},
+        **{f"w{i}": weights for i, weights in enumerate(_by_weight(chunk))},
     }
     return pa.Table.from_pydict(columns, schema=filters_schema())
+
+
+def _by_weight(chunk: np.ndarray) -> np.ndarray:
+    """Filters (n, 9) as columns (9, n); by blocks, which stay in the cache."""
+    columns = np.empty(chunk.shape[::-1], chunk.dtype)
+    for start in range(0, len(chunk), TRANSPOSED_ROWS):
+        block = slice(start, start + TRANSPOSED_ROWS)
+        columns[:, block] = chunk[block].T
+    return columns
 
 
 def _channels(layer: Layer, part: slice, rows: int) -> tuple[pa.Array, pa.Array]:
     if layer.channels is not None:
         out_channel, in_channel = (channel[part] for channel in layer.channels)
     elif layer.in_channels is not None:
-        number = np.arange(part.start, part.start + rows, dtype=np.int64)
-        out_channel, in_channel = np.divmod(number, layer.in_channels)
+        number = np.arange(part.start, part.start + rows, dtype=np.int32)
+        out_channel = number // np.int32(layer.in_channels)
+        in_channel = number - out_channel * np.int32(layer.in_channels)
     else:
         return pa.nulls(rows, pa.int32()), pa.nulls(rows, pa.int32())
     return pa.array(out_channel, pa.int32()), pa.array(in_channel, pa.int32())
 
 
-def _constant(value: str | None, rows: int) -> pa.DictionaryArray:
-    indices = pa.nulls(rows, pa.int8()) if value is None else pa.array(np.zeros(rows, np.int8))
-    return pa.DictionaryArray.from_arrays(indices, pa.array([value or ""], pa.string()))
+def _text(value: str | None, rows: int) -> pa.DictionaryArray:
+    index = None if value is None else 0
+    return pa.DictionaryArray.from_arrays(_repeat(index, rows, pa.int8()), pa.array([value or ""], pa.string()))
 
 
 def _repeat(value: int | None, rows: int, kind: pa.DataType) -> pa.Array:
-    return pa.nulls(rows, kind) if value is None else pa.array(np.full(rows, value), kind)
+    return pa.nulls(rows, kind) if value is None else pa.array(np.full(rows, value, kind.to_pandas_dtype()))
 
 
 def _moment_columns(prefix: str, moments: Moments) -> dict[str, float]:

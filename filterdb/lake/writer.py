@@ -10,6 +10,7 @@ from uuid import uuid4
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from threadpoolctl import threadpool_limits
 
 from filterdb.analysis import LayerSummary, summarize_layer
 from filterdb.errors import FilterdbError, SourceError, UsageError
@@ -82,11 +83,9 @@ def write_failures(lake: Lake, failures: Sequence[tuple[str, str]]) -> None:
 
 
 def weights_sha256(network: Network) -> str:
-    """SHA-256 over the float32 filters of all layers, in order."""
-    digest = hashlib.sha256()
-    for layer in network.layers:
-        digest.update(_read(network, layer))
-    return digest.hexdigest()
+    """SHA-256 over the SHA-256 of each layer's float32 filters, in order."""
+    digests = (hashlib.sha256(_read(network, layer)).digest() for layer in network.layers)
+    return hashlib.sha256(b"".join(digests)).hexdigest()
 
 
 def _unchanged(lake: Lake, present: Commit, network: Network) -> Outcome:
@@ -127,8 +126,8 @@ def _write_filters(
 
     def tables() -> Iterator[tuple[int | None, pa.Table]]:
         first_row = 0
-        for index, (layer, filters, summary) in enumerate(_summarized(network, threads)):
-            digest.update(filters)
+        for index, (layer, filters, summary, sha256) in enumerate(_summarized(network, threads)):
+            digest.update(sha256)
             layer_rows.append(rows.layer_row(facts.model, ingest_id, index, first_row, layer, summary))
             first_row += len(filters)
             for table in rows.filter_tables(facts, index, layer, filters, summary):
@@ -141,14 +140,16 @@ def _write_filters(
     return finished[0], layer_rows, digest.hexdigest()
 
 
-def _summarized(network: Network, threads: int) -> Iterator[tuple[Layer, np.ndarray, LayerSummary]]:
-    """Layers with their filters and summaries, in order, computed `threads` ahead."""
+def _summarized(network: Network, threads: int) -> Iterator[tuple[Layer, np.ndarray, LayerSummary, bytes]]:
+    """Layers with their filters, summaries and SHA-256, in order, computed `threads` ahead, each on one thread."""
 
-    def work(layer: Layer) -> tuple[Layer, np.ndarray, LayerSummary]:
+    def work(layer: Layer) -> tuple[Layer, np.ndarray, LayerSummary, bytes]:
         filters = _read(network, layer)
-        return layer, filters, summarize_layer(filters, layer.out_channels, layer.groups or 1)
+        summary = summarize_layer(filters, layer.out_channels, layer.groups or 1)
+        return layer, filters, summary, hashlib.sha256(filters).digest()
 
-    return ordered_map(work, network.layers, threads)
+    with threadpool_limits(1, "blas"):
+        yield from ordered_map(work, network.layers, threads)
 
 
 def _read(network: Network, layer: Layer) -> np.ndarray:
