@@ -44,7 +44,7 @@ def connect(
 def macros() -> Iterator[str]:
     """The pure SQL macros, in an order in which each finds what it uses."""
     folder = resources.directory("schema") / "macros"
-    for name in ("scaling", "moments", "metrics", "histogram", "divergence"):
+    for name in ("scaling", "moments", "metrics", "histogram", "divergence", "basis", "networks"):
         yield (folder / f"{name}.sql").read_text("utf-8")
 
 
