@@ -34,8 +34,8 @@ class Graph:
     """The operations of an ONNX graph for `depth`, and where its values come from.
 
     Initialisers are constants. Operators that hand on their input as it is (Identity, Dropout in inference) are
-    no operations. Shapes are no data: Shape and Size depend on nothing. `places`: the operation that makes a
-    value; `producers`: the node that does, as an index of `nodes`.
+    no operations. Shapes and types are no data: Shape and Size depend on nothing, CastLike on what it casts.
+    `places`: the operation that makes a value; `producers`: the node that does, as an index of `nodes`.
     """
 
     def __init__(self, graph: GraphProto) -> None:
@@ -80,6 +80,8 @@ class Graph:
         """The operations whose results matter to a node, those used in the bodies of control flow included."""
         if is_standard(node, "Shape", "Size"):
             return ()
+        if is_standard(node, "CastLike"):
+            return inputs[:1]
         used = {name for body in subgraphs(node) for inner in nodes_within(body) for name in inner.input}
         used |= {value.name for body in subgraphs(node) for value in body.output}
         return inputs + tuple(self.places[name] for name in sorted(used & self.places.keys()))

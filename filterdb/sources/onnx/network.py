@@ -26,8 +26,10 @@ def network(path: str | Path, facts: Facts, *, fold_batchnorm: bool = False) -> 
     in nodes. Layers are named after initialisers, which exporters name after the state dict unless they change
     the weight. Weights that the graph computes from constants are computed.
 
-    `facts.weights` becomes "bn_folded" where the graph has no BatchNorm left that would fold into a convolution
-    (exporters fold them in evaluation mode), or where `fold_batchnorm` multiplies the last of them in; else "raw".
+    `fold_batchnorm` multiplies in what BatchNorms are left that fold into a convolution, and puts the facts
+    `in_form`. Where none is left (exporters fold them in evaluation mode), `facts.weights` becomes "bn_folded"
+    of itself. The optimiser of PyTorch's newer exporter also moves an explicit pad into the convolution behind
+    it, which may then lie one level lower than in the module.
     The model without its external data stays in memory while the network does; layers read weights when asked.
     Raises SourceError for a file that is no whole ONNX model, and for a graph without a live 2-D convolution.
     """
@@ -45,7 +47,7 @@ def network(path: str | Path, facts: Facts, *, fold_batchnorm: bool = False) -> 
     if not described:
         raise SourceError(f"{path}: its graph has no live 2-D convolution{_summary(skips)}; there is nothing to ingest")
     return Network(
-        facts=replace(facts, weights="bn_folded" if fold_batchnorm or not reading.folding else "raw"),
+        facts=replace(facts, weights="raw" if reading.folding else "bn_folded").in_form(fold_batchnorm=fold_batchnorm),
         layers=tuple(part for part in described if isinstance(part, Layer)),
         skips=tuple(skips),
     )
