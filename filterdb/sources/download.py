@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from html.parser import HTMLParser
 from http.cookiejar import CookieJar
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from filterdb import __version__
 from filterdb.errors import SourceError
@@ -136,11 +136,13 @@ class _Part:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Wait until no other process works on this target."""
-        with self.path.open("ab") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
-            yield
-            self.path.unlink(missing_ok=True)
+        """Wait until no other process works on this target; leave nothing empty behind."""
+        with _locked(self.path):
+            try:
+                yield
+            finally:
+                if not self.size:
+                    self.path.unlink(missing_ok=True)
 
     def range_headers(self) -> dict[str, str]:
         """Ask for the rest, provided that the content is still what was begun."""
@@ -170,6 +172,24 @@ class _Part:
             os.fsync(stream.fileno())
         self.path.rename(self.target)
         self.tag.unlink(missing_ok=True)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the file `path` alone; where another process renamed or removed it meanwhile, a new one."""
+    while True:
+        with path.open("ab") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            if _is_at(path, stream):
+                yield
+                return
+
+
+def _is_at(path: Path, stream: IO[bytes]) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(stream.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def _bring(url: str, target: Path, checksum: str, progress: Progress) -> None:
@@ -263,7 +283,7 @@ def _receive(response: http.client.HTTPResponse, begin: bytes, part: _Part, prog
         raise _Transient(f"the connection ended at {part.size} of {total} bytes")
 
 
-def _chunks(begin: bytes, response: BinaryIO) -> Iterator[bytes]:
+def _chunks(begin: bytes, response: IO[bytes]) -> Iterator[bytes]:
     yield begin
     while chunk := response.read(_CHUNK):
         yield chunk

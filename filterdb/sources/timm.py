@@ -104,6 +104,7 @@ def trained(model: Model, *, cache: Path | None = None, progress: Progress = ign
         raise SourceError(f"{model.facts.model}: the weights do not fit: {reason}") from error
 
 
+@cache
 def library() -> ModuleType:
     """timm itself, imported without its warnings."""
     if find_spec("timm") is None:

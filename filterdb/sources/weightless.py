@@ -67,7 +67,7 @@ def on_meta(module: nn.Module) -> nn.Module:
 
     They keep their values, because forward passes branch on them, and mix with tensors of any device.
     """
-    return _replace_tensors(module, lambda tensor: tensor.to("meta") if tensor.ndim else tensor)
+    return _replace_tensors(module, lambda tensor: tensor.detach().to("meta") if tensor.ndim else tensor)
 
 
 def on_cpu(module: nn.Module) -> nn.Module:
@@ -85,21 +85,20 @@ def _zeros_like(tensor: Tensor) -> Tensor:
 
 def _replace_tensors(module: nn.Module, convert: Callable[[Tensor], Tensor]) -> nn.Module:
     """Convert parameters, buffers and plain attributes; what is shared stays shared."""
-    converted: dict[int, Tensor] = {}
+    converted: dict[Tensor, Tensor] = {}
 
     def replacement(tensor: Tensor) -> Tensor:
-        if id(tensor) not in converted:
-            result = convert(tensor.detach())
-            converted[id(tensor)] = (
-                nn.Parameter(result, requires_grad=False) if isinstance(tensor, nn.Parameter) else result
-            )
-        return converted[id(tensor)]
+        if tensor not in converted:
+            result = convert(tensor)
+            changed = result is not tensor and isinstance(tensor, nn.Parameter)
+            converted[tensor] = nn.Parameter(result, requires_grad=False) if changed else result
+        return converted[tensor]
 
     for owner in module.modules():
         for tensors in (owner._parameters, owner._buffers, vars(owner)):
-            for name, value in tensors.items():
-                if isinstance(value, Tensor):
-                    tensors[name] = replacement(value)
+            found = {name: replacement(value) for name, value in tensors.items() if isinstance(value, Tensor)}
+            for name in [name for name, value in found.items() if value is not tensors[name]]:
+                tensors[name] = found[name]
     return module
 
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from filterdb.errors import SourceError
 from filterdb.sources import download
-from filterdb.sources.planning import Untrained, initialize
+from filterdb.sources.planning import Untrained, initialize, plan
 from filterdb.sources.robustbench import build, catalogue, find, load, select_pairs
 from filterdb.sources.robustbench.weights import _parts, remotes
 from filterdb.sources.weightless import untrained, weightless
@@ -67,6 +67,7 @@ def test_checkpoint_of_the_zoo(tmp_path, wrap):
     network = load(find(SMALL), checkpoints=tmp_path)
     assert network.facts == find(SMALL).facts
     assert (len(network.layers), network.n_filters) == (37, 247_344)
+    assert [layer.conv_depth for layer in network.layers] == [layer.conv_depth for layer in plan(find(SMALL)).layers]
     assert_filters(network, state)
 
 

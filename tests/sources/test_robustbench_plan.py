@@ -116,7 +116,7 @@ def test_entry_that_the_installed_zoo_lacks(monkeypatch):
     entry = find("cifar10/Linf/Standard")
     by_dataset = {d.value: {t.value: models for t, models in by_threat.items()} for d, by_threat in zoo().items()}
     monkeypatch.delitem(by_dataset["cifar10"]["Linf"], "Standard")
-    with pytest.raises(SourceError, match=r"cifar10/Linf/Standard: the installed robustbench does not have it; pip"):
+    with pytest.raises(SourceError, match=r"cifar10/Linf/Standard: the installed robustbench lacks it; pip"):
         plan(entry)
 
 

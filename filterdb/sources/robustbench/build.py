@@ -44,14 +44,11 @@ def timm_name(entry: Entry) -> str | None:
 
 def _zoo_entry(entry: Entry) -> dict[str, Any]:
     """The zoo's own record of `entry`: `model` (its constructor), `gdrive_id`, …"""
-    by_dataset = {dataset.value: models for dataset, models in _model_zoo().model_dicts.items()}
-    by_threat = {threat.value: models for threat, models in by_dataset[entry.dataset].items()}
-    try:
-        return by_threat[entry.threat_model][entry.model_id]
-    except KeyError:
-        raise SourceError(
-            f"{entry.key}: the installed robustbench does not have it; pip install 'robustbench>=1.1.1'"
-        ) from None
+    zoo = _model_zoo()
+    networks = zoo.model_dicts[zoo.BenchmarkDataset(entry.dataset)][zoo.ThreatModel(entry.threat_model)]
+    if entry.model_id not in networks:
+        raise SourceError(f"{entry.key}: the installed robustbench lacks it; pip install 'robustbench>=1.1.1'")
+    return networks[entry.model_id]
 
 
 @cache

@@ -44,7 +44,6 @@ class Entry:
     venue: str | None
     year: int | None
     paper: str
-    paper_title: str
     google_drive: tuple[str, ...]
     in_paper: bool
 
@@ -161,7 +160,6 @@ def _entry(row: dict[str, str]) -> Entry:
         venue=None if row["venue"] == "N/A" else row["venue"],
         year=int(row["year"]) if row["year"] else None,
         paper=row["paper_link"],
-        paper_title=row["paper_title"],
         google_drive=tuple(row["gdrive_id"].split("|")) if row["gdrive_id"] else (),
         in_paper=row["in_paper71"] == "True",
     )

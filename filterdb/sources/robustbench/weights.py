@@ -17,7 +17,8 @@ from filterdb.sources.state_dict import load, match_state_dict
 SUFFIXES = (".pt", ".pth", ".pth.tar", ".safetensors", ".ckpt", ".bin")
 
 _TORCHVISION = {"Standard_R50": "ResNet50_Weights.IMAGENET1K_V1"}
-_LAST_EPOCH = frozenset({"Andriushchenko2020Understanding"})
+_LAST_EPOCH = ("Andriushchenko2020Understanding", "Kireev2021Effectiveness")
+"""Beginnings of the ids whose files hold two networks, `best` and `last`; the zoo takes `last`."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,9 @@ def find_file(directory: Path, folders: Iterable[str], names: Iterable[str]) -> 
 
 def load_checkpoints(entry: Entry, network: nn.Module, files: list[Path]) -> None:
     """Put each checkpoint into its part of `network`; SourceError where one does not fit."""
+    select = "last" if entry.model_id.startswith(_LAST_EPOCH) else None
     for part, path in zip(_parts(entry, network), files, strict=True):
-        load_file(part, path, select="last" if _is_last_epoch(entry) else None)
+        load_file(part, path, select=select)
 
 
 def load_file(module: nn.Module, path: Path, *, select: str | None = None) -> None:
@@ -82,11 +84,6 @@ def _parts(entry: Entry, network: nn.Module) -> list[nn.Module]:
     if entry.model_id == "Bai2024MixedNUTS":
         return [network.std_model, network.rob_model]
     return list(network.models)
-
-
-def _is_last_epoch(entry: Entry) -> bool:
-    """Whether the file holds two networks, `best` and `last`, of which the zoo takes `last`."""
-    return entry.model_id in _LAST_EPOCH or entry.model_id.startswith("Kireev2021Effectiveness")
 
 
 def _downloaded(remote: Remote, target: Path, place: str, progress: Progress) -> Path:
