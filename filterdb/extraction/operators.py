@@ -115,8 +115,8 @@ class Call:
 
     @property
     def settings(self) -> str:
-        """The arguments that are no tensors, so that equal calls can be recognised."""
-        return repr({name: map_tensors(lambda _: None, value) for name, value in self.arguments.items()})
+        """All of the arguments but their values, so that equal calls can be recognised."""
+        return repr({name: map_tensors(_kind_of, value) for name, value in self.arguments.items()})
 
     @property
     def _trains(self) -> bool:
@@ -163,6 +163,10 @@ def map_tensors(change: Callable[[Tensor], Any], value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)(change(item) if isinstance(item, Tensor) else item for item in value)
     return value
+
+
+def _kind_of(tensor: Tensor) -> tuple:
+    return tuple(tensor.shape), tensor.dtype
 
 
 @cache

@@ -62,7 +62,6 @@ class Recorder(TorchDispatchMode):
         self._made = WeakTensorKeyDictionary()
         self._written: dict[StorageWeakRef, int] = {}
         self._outside: set[StorageWeakRef] = set()
-        self._twins: dict[StorageWeakRef, torch.UntypedStorage] = {}
         self._originals: dict[StorageWeakRef, StorageWeakRef] = {}
         self._numbers: dict[tuple, int] = {}
 
@@ -122,7 +121,7 @@ class Recorder(TorchDispatchMode):
         """The call's place in the graph; the same constant, computed twice, has one."""
         if call.is_copy:
             return inputs[0]
-        if depends or call.written or call.is_random:
+        if depends or call.is_random:
             return self._append(call, inputs)
         key = (call.func, inputs, call.settings)
         if key not in self._numbers:
@@ -149,29 +148,16 @@ class Recorder(TorchDispatchMode):
         return call.func(*call.args, **kwargs)
 
     def _execute_on_meta(self, call: Call, depends: bool) -> Any:
-        """Runs the call on twins without values; a result that is an argument stays that argument."""
-        arguments: dict[int, Tensor] = {}
-
-        def twin(tensor: Tensor) -> Tensor:
-            meta = self._twin(tensor)
-            arguments[id(meta)] = tensor
-            return meta
-
-        args = [map_tensors(twin, value) for value in call.args]
-        kwargs = {name: map_tensors(twin, value) for name, value in call.kwargs.items()}
+        args = [map_tensors(self._twin, value) for value in call.args]
+        kwargs = {name: map_tensors(self._twin, value) for name, value in call.kwargs.items()}
         if depends and kwargs.get("device") is not None:
             kwargs["device"] = META
-        result = call.without_values(args, kwargs)
-        return map_tensors(lambda tensor: arguments.get(id(tensor), tensor), result)
+        return call.without_values(args, kwargs)
 
     def _twin(self, tensor: Tensor) -> Tensor:
-        """`tensor` without values; twins share memory where their originals do."""
+        """`tensor` without values; what is written into it counts as written into `tensor`."""
         if tensor.is_meta:
             return tensor
-        storage = self._storage(tensor)
-        if storage not in self._twins:
-            memory = torch.UntypedStorage(tensor.untyped_storage().nbytes(), device=META)
-            self._twins[storage] = memory
-            self._originals[StorageWeakRef(memory)] = storage
-        twin = torch.empty(0, dtype=tensor.dtype, device=META)
-        return twin.set_(self._twins[storage], tensor.storage_offset(), tensor.size(), tensor.stride())
+        twin = torch.empty_strided(tensor.size(), tensor.stride(), dtype=tensor.dtype, device=META)
+        self._originals[StorageWeakRef(twin.untyped_storage())] = self._storage(tensor)
+        return twin

@@ -171,6 +171,37 @@ def test_a_weight_computed_at_each_call_is_one_layer():
     assert [c.name for c in extract(Twice(), SHAPE).convolutions] == ["convolution.weight"]
 
 
+def test_a_weight_computed_in_place_at_each_call_is_one_layer():
+    class Twice(nn.Conv2d):
+        def forward(self, x):
+            for _ in range(2):
+                weight = torch.zeros_like(self.weight)
+                weight[:, 1:] = self.weight[:, 1:]
+                x = F.conv2d(x, weight.mul_(2), padding=1)
+            return x
+
+    module = Twice(4, 4, 3)
+    (convolution,) = extract(module, SHAPE).convolutions
+    assert convolution.name == "weight"
+    assert not convolution.weight[:, 0].any()
+    assert torch.equal(convolution.weight[:, 1:], 2 * module.weight[:, 1:])
+
+
+def test_weights_of_one_formula_and_different_shapes_are_layers_of_their_own():
+    class Box(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Parameter(torch.rand(6, 4, 3, 3)), nn.Parameter(torch.rand(2, 6, 3, 3))
+
+        def forward(self, x):
+            for parameter in (self.first, self.second):
+                x = F.conv2d(x, torch.ones_like(parameter), padding=1) * parameter.sum()
+            return x
+
+    convolutions = extract(Box(), SHAPE).convolutions
+    assert [(c.name, c.out_channels) for c in convolutions] == [(None, 6), (None, 2)]
+
+
 def test_a_weight_drawn_at_random_is_another_at_each_call():
     class Noisy(nn.Module):
         def __init__(self):

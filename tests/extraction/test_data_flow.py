@@ -108,6 +108,14 @@ def test_a_constant_written_over_a_part_keeps_the_rest():
     assert depths(Net(forward)) == {"a": 0, "c": 1}
 
 
+def test_what_an_out_argument_held_does_not_matter():
+    def forward(net, x):
+        out = net.a(x)
+        return net.c(torch.sin(x, out=out))
+
+    assert depths(Net(forward)) == {"c": 0}
+
+
 Pair = namedtuple("Pair", "first second")
 
 
@@ -183,8 +191,9 @@ def under_inference_mode(net, x):
         lambda net, x: net.b(net.a(x[0])).unsqueeze(0),
         lambda net, x: net.b(net.a(x.cpu() if x.device.type == "cpu" else x).to(x.device)),
         lambda net, x: net.b(torch.vmap(net.a)(x[None])[0]),
+        lambda net, x: F.conv2d(net.a(x).data, net.b.weight.data),
     ],
-    ids=["no_grad", "inference", "autograd", "checkpoint", "reentrant", "unbatched", "to device", "vmap"],
+    ids=["no_grad", "inference", "autograd", "checkpoint", "reentrant", "unbatched", "to device", "vmap", "data"],
 )
 def test_ways_to_call_a_convolution(forward):
     assert depths(Net(forward)) == {"a": 0, "b": 1}

@@ -96,6 +96,32 @@ def test_batchnorm_without_running_statistics_does_not_fold():
     assert depths(Branches()) == {"a": 0, "b": 2, "c": 0, "d": 1}
 
 
+def test_batchnorm_behind_a_transposed_convolution_does_not_fold():
+    class Branches(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.up, self.norm = nn.ConvTranspose2d(2, 2, 3, padding=1), nn.BatchNorm2d(2)
+            self.b, self.c, self.d = conv3(), conv3(), conv3()
+
+        def forward(self, x):
+            return self.b(self.norm(self.up(x))) + self.d(self.c(x))
+
+    assert depths(Branches()) == {"b": 2, "c": 0, "d": 1}
+
+
+def test_a_change_of_type_counts_and_a_copy_does_not():
+    class Branches(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b, self.c = conv3(), conv3(), conv3()
+
+        def forward(self, x):
+            x = self.a(x)
+            return self.b(x.half().float()) + self.c(x.to(x.device, copy=True))
+
+    assert depths(Branches()) == {"a": 0, "b": 2, "c": 1}
+
+
 def test_dropout_and_identity_count_nothing():
     class Branches(nn.Module):
         def __init__(self):

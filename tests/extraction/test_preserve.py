@@ -143,6 +143,18 @@ def test_values_of_constants_need_no_second_run():
     assert runs == ["meta", "meta"]
 
 
+def test_moving_the_input_to_the_weights_needs_no_second_run():
+    runs = []
+
+    class Moves(nn.Conv2d):
+        def forward(self, x):
+            runs.append(x.device.type)
+            return super().forward(x.to(self.weight.device))
+
+    assert [c.name for c in extract(Moves(2, 2, 3), SHAPE).convolutions] == ["weight"]
+    assert runs == ["meta"]
+
+
 def test_a_repeated_extraction_sees_the_same_random_numbers():
     class Tosses(nn.Module):
         def __init__(self):
