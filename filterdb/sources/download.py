@@ -227,7 +227,7 @@ def _transfer(url: str, part: _Part, progress: Progress) -> None:
         raise SourceError(
             f"{url}: a web page ({page.title.strip() or 'untitled'}) instead of a file; try later, or with a browser"
         )
-    with _opened(page.form, part) as response:
+    with _opened(urllib.parse.urljoin(url, page.form), part) as response:
         begin = response.read(_CHUNK) if response.status == 200 else b""
         if _Page.of(response, begin) is not None:
             raise SourceError(f"{url}: a web page even after confirming the download; try later")
@@ -310,7 +310,10 @@ class _Page(HTMLParser):
 
     @property
     def form(self) -> str | None:
-        return f"{self._action}?{urllib.parse.urlencode(self._fields)}" if self._action else None
+        """The address that its download form leads to, perhaps relative to the page's own."""
+        if not self._action:
+            return None
+        return f"{self._action}{'&' if '?' in self._action else '?'}{urllib.parse.urlencode(self._fields)}"
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         values = {name: value or "" for name, value in attributes}

@@ -161,17 +161,24 @@ def test_page_instead_of_a_file(server, tmp_path, content_type):
     assert len(server.requests) == 1
 
 
-def test_google_drive_asks_back(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("action", "confirmed"),
+    [
+        (b"https://drive.usercontent.google.com/download", "?id=abc&confirm=t&uuid=1-2"),
+        (b"/download", "?id=abc&confirm=t&uuid=1-2"),
+        (b"/download?at=x&amp;by=y", "?at=x&by=y&id=abc&confirm=t&uuid=1-2"),
+    ],
+)
+def test_google_drive_asks_back(tmp_path, monkeypatch, action, confirmed):
     drive = "/drive.usercontent.google.com/download"
-    page = FORM % b"https://drive.usercontent.google.com/download"
     files = {
-        f"{drive}?id=abc&export=download&confirm=t": File(page, etag=None, content_type="text/html"),
-        f"{drive}?id=abc&confirm=t&uuid=1-2": File(CONTENT, drops=1, drop_after=5000),
+        f"{drive}?id=abc&export=download&confirm=t": File(FORM % action, etag=None, content_type="text/html"),
+        f"{drive}{confirmed}": File(CONTENT, drops=1, drop_after=5000),
     }
     with loopback(files) as server:
         monkeypatch.setenv("FILTERDB_MIRROR", f"{server.url}/")
         fetch(google_drive_url("abc"), tmp_path / "net.pt")
-        assert server.sent[f"{drive}?id=abc&confirm=t&uuid=1-2"] == len(CONTENT)
+        assert server.sent[f"{drive}{confirmed}"] == len(CONTENT)
     assert (tmp_path / "net.pt").read_bytes() == CONTENT
 
 
