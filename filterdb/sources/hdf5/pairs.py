@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from filterdb.sources.facts import fact_rows
 from filterdb.sources.hdf5.container import opened
 from filterdb.sources.hdf5.metadata import StoredNetwork, stored_networks
 from filterdb.sources.hdf5.unpack import unpacked
-from filterdb.sources.robustbench.catalogue import fact_rows
 
 
 def pairs(path: str | Path) -> list[dict[str, str | None]]:

@@ -1,15 +1,14 @@
 """The RobustBench model zoo as a typed table: what there is, and the choosing among it."""
 
-import csv
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
-from importlib import resources
 from typing import TYPE_CHECKING
 
 from filterdb.errors import UsageError
 from filterdb.network import Facts
+from filterdb.sources.facts import fact_rows
 from filterdb.sources.naming import did_you_mean
 
 if TYPE_CHECKING:
@@ -137,12 +136,6 @@ def require_models(names: Iterable[str], entries: Iterable[Entry], kind: str) ->
     for name in names:
         if name not in known:
             raise UsageError(f"unknown {kind} {name!r}{did_you_mean(name, known)}")
-
-
-def fact_rows(name: str) -> list[dict[str, str]]:
-    """The rows of a packaged table of facts; empty means unknown."""
-    with resources.files("filterdb.sources").joinpath("facts", name).open(encoding="utf-8", newline="") as lines:
-        return list(csv.DictReader(lines))
 
 
 def _entry(row: dict[str, str]) -> Entry:

@@ -8,10 +8,10 @@ from torch import nn
 
 from filterdb.network import Facts
 from filterdb.sources import timm
+from filterdb.sources.facts import fact_rows
 from filterdb.sources.robustbench.catalogue import (
     DATASETS,
     Entry,
-    fact_rows,
     find,
     require_known,
     require_models,
