@@ -12,6 +12,7 @@ import typer
 
 from filterdb.cli.options import FileOption, FormatOption, LakeOption, VersionOption, lake_name, output
 from filterdb.cli.output import Format
+from filterdb.errors import UsageError
 from filterdb.publish.names import Profile
 
 if TYPE_CHECKING:
@@ -177,6 +178,10 @@ def sql_kit() -> None:
 def _tree(given: Path | None, making: _Making) -> Iterator[Path]:
     """The tree to upload: the one given, or one that is made now and removed afterwards."""
     if given is not None:
+        from filterdb.lake.release import is_published
+
+        if not is_published(given):
+            raise UsageError(f"--tree {given}: no published tree is there; 'filterdb publish dir {given}' makes one")
         yield given
         return
     beside = Path(making.lake).resolve().parent

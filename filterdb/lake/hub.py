@@ -13,7 +13,7 @@ from filterdb.sources.download import sha256_of
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-ADDRESS = re.compile(r"hf:(?://)?(?:datasets/)?([^/@]+/[^/@]+)(?:@([^/]+))?/?")
+ADDRESS = re.compile(r"hf:(?://datasets/)?([^/@]+/[^/@]+)(?:@([^/]+))?/?")
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class HubPlace:
                     raise SourceError(f"hf:{self.repository}: {path} is not the file that the manifest names")
                 Path(file).rename(target)
         except failures() as error:
-            raise SourceError(f"hf:{self.repository}: {path}: {first_line(error)}") from error
+            raise SourceError(f"hf:{self.repository}: {path}: {reason(error)}") from error
 
 
 def place(address: str) -> HubPlace:
@@ -48,7 +48,7 @@ def place(address: str) -> HubPlace:
     try:
         return HubPlace(repository, api.dataset_info(repository, revision=revision).sha)
     except failures() as error:
-        raise SourceError(f"hf:{repository}: {first_line(error)}") from error
+        raise SourceError(f"hf:{repository}: {reason(error)}") from error
 
 
 def client() -> "HfApi":
@@ -68,6 +68,16 @@ def failures() -> tuple[type[Exception], ...]:
     return (httpx2.HTTPError, OSError, RuntimeError, HFValidationError)
 
 
-def first_line(error: Exception) -> str:
-    """What an error of the client says, in one line."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+def reason(error: BaseException) -> str:
+    """What an error of the client says, and what caused it, in one line."""
+    said = _first_line(error)
+    return said if error.__cause__ in (None, error) else _joined(said, reason(error.__cause__))
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0].rstrip(".:") if lines else type(error).__name__
+
+
+def _joined(said: str, cause: str) -> str:
+    return said if cause in said else f"{said}: {cause}"

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from filterdb.lake import hub, schema
 from filterdb.lake.names import MANIFEST
-from filterdb.lake.release import Entry, Release, table_path
+from filterdb.lake.release import SMALL_TABLES, Entry, Release, table_path
 from filterdb.sources.download import cache_directory, fetch
 
 _log = logging.getLogger(__name__)
@@ -44,8 +44,7 @@ class Mirror(Release):
     def __init__(self, place: Place, version: int | None = None) -> None:
         self.place = place
         super().__init__(_begin(place), version)
-        self._entries = {str(self.root / entry.path): entry for entry in self.entries}
-        self.bring(self.root / table_path(name) for name in schema.TABLES if name != "filters")
+        self.bring(self.root / table_path(name) for name in SMALL_TABLES)
 
     @cached_property
     def no_filters(self) -> Path:
@@ -59,7 +58,7 @@ class Mirror(Release):
 
     def bring(self, files: Iterable[str | os.PathLike]) -> None:
         """Fetch those of `files` that are not here yet."""
-        missing = [entry for file in files if (entry := self._entries.get(str(file))) and not Path(file).exists()]
+        missing = [self.by_path[str(file)] for file in files if not Path(file).exists()]
         if any(entry.model is not None for entry in missing):
             _log.warning("fetching %s into %s", _amount(missing), self.root)
         for entry in missing:
@@ -86,4 +85,4 @@ def _begin(place: Place) -> Path:
 
 def _amount(entries: list[Entry]) -> str:
     size = sum(entry.bytes for entry in entries)
-    return f"{len(entries)} file{'s' * (len(entries) != 1)} of filters, {size / 1e6:,.1f} MB,"
+    return f"{len(entries)} file{'s' * (len(entries) != 1)} ({size / 1e6:,.1f} MB)"

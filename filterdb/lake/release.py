@@ -13,6 +13,7 @@ from filterdb.lake.names import MANIFEST
 
 LAKE_VERSION = b"filterdb.lake_version"
 FORMAT_VERSION = b"filterdb.format_version"
+SMALL_TABLES = tuple(name for name in schema.TABLES if name != "filters")
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,9 @@ class Release:
         self.version, self.entries = read_manifest(self.root / MANIFEST)
         if version not in (None, self.version):
             raise LakeError(f"{root} is a published tree of version {self.version}; there is no version {version}")
+        for name in SMALL_TABLES:
+            if str(self.root / table_path(name)) not in self.by_path:
+                raise IntegrityError(f"{root / MANIFEST}: does not name {table_path(name)}")
 
     @cached_property
     def filters(self) -> list[Entry]:
@@ -59,7 +63,28 @@ class Release:
         return [self.root / table_path(name)]
 
     def bring(self, files: Iterable[str | os.PathLike]) -> None:
-        """Make sure that `files` can be read: in a tree on this machine they can."""
+        """Make sure that `files` can be read: IntegrityError if one is missing or not of the published size.
+
+        Their content is the affair of `filterdb publish verify`.
+        """
+        for file in map(Path, files):
+            problem = wrong_appearance(file, self.by_path[str(file)])
+            if problem is not None:
+                path = file.relative_to(self.root)
+                raise IntegrityError(f"{path} {problem}; filterdb publish verify {self.root} lists all damage")
+
+    @cached_property
+    def by_path(self) -> dict[str, Entry]:
+        """The entries by the paths of their files on this machine."""
+        return {str(self.root / entry.path): entry for entry in self.entries}
+
+
+def wrong_appearance(file: Path, entry: Entry) -> str | None:
+    """What is wrong with the file of `entry` by the looks of it; links are followed, downloads often are such."""
+    if not file.is_file():
+        return "is missing"
+    size = file.stat().st_size
+    return None if size == entry.bytes else f"has {size:,} bytes, published were {entry.bytes:,}"
 
 
 def table_path(name: str) -> str:

@@ -8,10 +8,10 @@ from itertools import islice
 from pathlib import Path
 
 from filterdb.lake import schema
-from filterdb.lake.release import Entry, table_path
+from filterdb.lake.release import SMALL_TABLES, Entry, table_path
 from filterdb.publish.licences import LeftOut
 from filterdb.publish.metadata import Metadata
-from filterdb.publish.tables import META, columns
+from filterdb.publish.tables import columns
 from filterdb.query import catalogue
 from filterdb.query.database import Database
 
@@ -71,7 +71,7 @@ class Contents:
         data = [entry for entry in self.entries if entry.model is not None]
         filters = _table("filters", "data/**/*.parquet", data)
         by_path = {entry.path: entry for entry in self.entries}
-        return (filters, *(_table(name, table_path(name), [by_path[table_path(name)]]) for name in META))
+        return (filters, *(_table(name, table_path(name), [by_path[table_path(name)]]) for name in SMALL_TABLES))
 
     @property
     def n_bytes(self) -> int:

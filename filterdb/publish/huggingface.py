@@ -47,7 +47,7 @@ def upload(root: Path, repository: str, *, private: bool = False) -> Uploaded:
         commit = _send(api, root, repository, message, delete_patterns=TABLES)
         _compare(api, root, repository)
     except hub.failures() as error:
-        raise UploadError(f"hf:{repository}: {hub.first_line(error)}; {_state(api, root, repository)}") from error
+        raise UploadError(f"hf:{repository}: {hub.reason(error)}; {_state(api, root, repository)}") from error
     return Uploaded(str(url), commit, len(list(files_below(root))))
 
 
@@ -59,7 +59,7 @@ def _refuse_unready(api: "HfApi", repository: str) -> None:
     try:
         validate_repo_id(repository)
     except HFValidationError as error:
-        raise UsageError(f"{repository!r} is no name of a repository: {hub.first_line(error)}") from error
+        raise UsageError(f"{repository!r} is no name of a repository: {hub.reason(error)}") from error
     if "/" not in repository:
         raise UsageError(f"{repository!r}: name the owner too, as in OWNER/{repository}")
     if get_token() is None:

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from filterdb.lake import schema
 from filterdb.lake.lake import Commit
-from filterdb.lake.release import table_path
+from filterdb.lake.release import SMALL_TABLES, table_path
 from filterdb.publish import parquet
 from filterdb.publish.licences import LeftOut, canonical
 from filterdb.publish.names import Profile
@@ -16,7 +16,6 @@ from filterdb.query.database import Database
 from filterdb.query.quoting import identifier, literal
 
 HIDDEN = frozenset({"ingest_id", "first_row"})
-META = ("models", "layers", "pairs", "skips")
 META_ROWS = 10_000
 
 
@@ -34,7 +33,7 @@ def write_meta(database: Database, root: Path, passed: Iterable[str], left_out: 
         "pairs": f"(FROM pairs WHERE robust_model IN ({models}) AND normal_model IN ({models}))",
         "skips": _skips(models, left_out),
     }
-    for name in META:
+    for name in SMALL_TABLES:
         _write(database, root / table_path(name), name, sources[name])
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from filterdb.lake.names import MANIFEST
-from filterdb.lake.release import Entry, Release, table_path
+from filterdb.lake.release import Entry, Release, table_path, wrong_appearance
 from filterdb.parallel import ordered_map
 from filterdb.publish.manifest import SUMS, digests
 
@@ -63,10 +63,9 @@ def verify(root: Path, threads: int | None = None) -> Verification:
 def _wrong_file(root: Path):  # noqa: ANN202 (a function of an entry)
     def check(entry: Entry) -> str | None:
         file = root / entry.path
-        if not file.is_file():
-            return "is missing"
-        if file.stat().st_size != entry.bytes:
-            return f"has {file.stat().st_size:,} bytes, the manifest says {entry.bytes:,}"
+        problem = wrong_appearance(file, entry)
+        if problem is not None:
+            return problem
         if digests(file) != (entry.sha256, entry.md5):
             return "is not the file that the manifest names: its checksum differs"
         if entry.rows is not None and pq.read_metadata(file).num_rows != entry.rows:
@@ -123,15 +122,20 @@ def _wrong_networks(release: Release, entries: list[Entry], threads: int) -> Ite
 
 
 def content_hash(file: Path) -> str:
-    """SHA-256 over the float32 weights of a file of filters, row by row: what `weights_sha256` holds."""
-    digest = hashlib.sha256()
+    """What `weights_sha256` holds, from a file of filters: SHA-256 over the SHA-256 of each layer's weights."""
+    digests = {}
     with pq.ParquetFile(file) as opened:
         for number in range(opened.num_row_groups):
-            group = opened.read_row_group(number, columns=WEIGHTS, use_threads=False)
-            digest.update(_rows(group))
-    return digest.hexdigest()
+            group = opened.read_row_group(number, columns=["layer", *WEIGHTS], use_threads=False)
+            for layer, weights in _layers(group):
+                digests.setdefault(layer, hashlib.sha256()).update(weights)
+    return hashlib.sha256(b"".join(digest.digest() for digest in digests.values())).hexdigest()
 
 
-def _rows(table: pa.Table) -> np.ndarray:
-    """The nine columns as a C-contiguous (n, 9) float32 array."""
-    return np.ascontiguousarray(np.column_stack([column.to_numpy() for column in table.columns]), np.float32)
+def _layers(table: pa.Table) -> Iterator[tuple[int, np.ndarray]]:
+    """Layer by layer, the weights as a C-contiguous (n, 9) float32 array."""
+    layer, *columns = (column.to_numpy() for column in table.columns)
+    weights = np.ascontiguousarray(np.column_stack(columns), np.float32)
+    starts = np.flatnonzero(np.diff(layer, prepend=-1))
+    for start, part in zip(starts, np.split(weights, starts[1:]), strict=True):
+        yield int(layer[start]), part

@@ -15,7 +15,8 @@ from filterdb.lake.release import Release
 def explained(lake: Lake | Release, what: str = "") -> Iterator[None]:
     """Turn DuckDB's errors within the block into ours; `what` was asked begins the message about a mistake in it.
 
-    An error that speaks of a file of the lake leads to a look at all of them, and so to the damaged one.
+    An error that speaks of a file of the lake leads to a look at all of them, and so to the damaged one; as does one
+    of the function that fetches files of a tree elsewhere.
     """
     try:
         yield
@@ -24,7 +25,7 @@ def explained(lake: Lake | Release, what: str = "") -> Iterator[None]:
     except duckdb.OutOfMemoryException as error:
         raise LakeError(f"too little memory: {first_line(error)}; allow more, or use fewer threads") from error
     except duckdb.Error as error:
-        if str(lake.root.resolve()) in str(error):
+        if str(lake.root.resolve()) in str(error) or (not lake.is_complete and "executing the UDF" in str(error)):
             for name in schema.TABLES:
                 lake.bring(lake.files(name))
         if isinstance(error, duckdb.IOException):
