@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from filterdb import __version__
 from filterdb.cli.output import Output
 from filterdb.cli.progress import Reporter
 
@@ -29,9 +30,10 @@ def demo(
 
     lake = out / "digits.lake"
     with Reporter() as reporter:
-        checkpoints = list(_trained(out / "checkpoints", reporter))
+        checkpoints = dict(_trained(out / "checkpoints", reporter))
         jobs = [_job(path) for path in checkpoints]
-        for report in ingest(lake, jobs, progress=reporter.filters, pairs=_pairs(jobs)):
+        is_new = any(checkpoints.values())
+        for report in ingest(lake, jobs, replace=is_new, progress=reporter.filters, pairs=_pairs(jobs)):
             if report.error is not None:
                 raise report.error
     with Database(lake) as database:
@@ -42,22 +44,24 @@ def demo(
     return 0
 
 
-def _trained(folder: Path, reporter: Reporter) -> Iterator[Path]:
-    """The four checkpoints; those that are there already are not trained again."""
+def _trained(folder: Path, reporter: Reporter) -> Iterator[tuple[Path, bool]]:
+    """The four checkpoints, and whether they are new: what the same recipe made before is not trained again."""
     from filterdb.training import digits, weights
 
     sets = digits.read_digits()
     folder.mkdir(parents=True, exist_ok=True)
     for architecture in digits.ARCHITECTURES:
         for robust in (False, True):
+            recipe = digits.ROBUST if robust else digits.NORMAL
             path = folder / f"{architecture}-{'robust' if robust else 'normal'}.safetensors"
-            if not path.exists():
-                recipe = digits.ROBUST if robust else digits.NORMAL
+            made_by = {"recipe": recipe.to_json(), "version": __version__}
+            is_new = not path.exists() or not made_by.items() <= weights.read_tensors(path)[1].items()
+            if is_new:
                 reporter.begin(f"training {path.stem}", recipe.epochs)
                 twin = digits.train_twin(architecture, robust, sets, lambda name, epoch: reporter.advance(1))
-                facts = {name: getattr(twin, name) for name in FACTS}
-                weights.save_weights(twin.module, path, {"facts": json.dumps(facts)})
-            yield path
+                facts = json.dumps({name: getattr(twin, name) for name in FACTS})
+                weights.save_weights(twin.module, path, {**made_by, "facts": facts})
+            yield path, is_new
 
 
 FACTS = ("name", "architecture", "factory", "robust", "clean_accuracy", "robust_accuracy", "epsilon", "seed")

@@ -60,25 +60,17 @@ def read_digits() -> ImageSets:
     return ImageSets(Images(train_images, train_labels), Images(test_images, test_labels))
 
 
-def train_twins(progress: Callable[[str, Epoch], None] | None = None) -> Iterator[Twin]:
-    """Train and measure the four networks, one after the other: normal and robust of each architecture.
-
-    `progress` is called with the network's name and each finished epoch. Computes in one thread, which
-    makes the outcome independent of the number of cores and costs little at this size.
-    """
-    sets = read_digits()
-    for architecture in ARCHITECTURES:
-        for robust in (False, True):
-            yield train_twin(architecture, robust, sets, progress)
-
-
 def train_twin(
     architecture: str,
     robust: bool,
     sets: ImageSets,
     progress: Callable[[str, Epoch], None] | None = None,
 ) -> Twin:
-    """Train and measure one network of `ARCHITECTURES`."""
+    """Train and measure one network of `ARCHITECTURES`; `progress` is called with its name and each finished epoch.
+
+    Computes in one thread, which makes the outcome independent of the number of cores and costs little
+    at this size.
+    """
     build, recipe = ARCHITECTURES[architecture], ROBUST if robust else NORMAL
     name = f"digits-{architecture}-{'robust' if robust else 'normal'}"
     with _one_thread():

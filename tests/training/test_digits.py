@@ -40,17 +40,3 @@ def test_a_twin_comes_with_its_facts(monkeypatch, robust):
     assert twin.factory == "filterdb.training.networks:residual_network"
     assert 0 <= twin.robust_accuracy <= twin.clean_accuracy <= 100
     assert torch.get_num_threads() == threads
-
-
-@pytest.mark.slow
-def test_robust_twins_withstand_the_attack_and_normal_ones_do_not():
-    twins = list(digits.train_twins())
-    assert [(twin.architecture, twin.robust) for twin in twins] == [
-        ("plain", False),
-        ("plain", True),
-        ("residual", False),
-        ("residual", True),
-    ]
-    assert all(twin.clean_accuracy > 90 for twin in twins)
-    for normal, robust in (twins[:2], twins[2:]):
-        assert robust.robust_accuracy > normal.robust_accuracy + 40
