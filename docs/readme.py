@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-BLOCK = re.compile(r"```console\n\$ (.*?)\n(?=(?![ >]).|```)(.*?)```", re.DOTALL)
+BLOCK = re.compile(r"```console\n\$ (.*?)```", re.DOTALL)
 
 
 def main() -> None:
@@ -17,13 +17,20 @@ def main() -> None:
     readme.write_text(BLOCK.sub(_refreshed, readme.read_text("utf-8")), encoding="utf-8")
 
 
-def commands(text: str) -> list[str]:
-    """The commands shown in `text`, each as one shell line (continuation lines begin with a space)."""
-    return [match.group(1) for match in BLOCK.finditer(text)]
+def shown(text: str) -> list[tuple[str, str]]:
+    """The commands in `text`, each with the output below it."""
+    return [_parts(match.group(1)) for match in BLOCK.finditer(text)]
+
+
+def _parts(block: str) -> tuple[str, str]:
+    """A command ends with the line that closes its quotes."""
+    lines = block.splitlines(keepends=True)
+    end = next(n for n in range(1, len(lines) + 1) if "".join(lines[:n]).count('"') % 2 == 0)
+    return "".join(lines[:end]).rstrip("\n"), "".join(lines[end:])
 
 
 def _refreshed(match: re.Match[str]) -> str:
-    command = match.group(1)
+    command, _ = _parts(match.group(1))
     done = subprocess.run(shlex.split(command), cwd=ROOT, capture_output=True, text=True, check=True)
     return f"```console\n$ {command}\n{done.stdout}```"
 

@@ -49,14 +49,10 @@ def test_every_command_of_the_readme_runs(tmp_path):
     lake = Lake.create(tmp_path / "toy.lake")
     for name in ("robust", "plain"):
         write_network(lake, random_network(name, n_layers=12))
-    shown = readme.commands((ROOT / "README.md").read_text("utf-8"))
+    shown = readme.shown((ROOT / "README.md").read_text("utf-8"))
     assert len(shown) >= 5
-    for command in shown:
+    for command, output in shown:
         arguments = shlex.split(command.replace("demo/digits.lake", str(lake.root)))
         assert arguments[0] == ".venv/bin/filterdb"
         assert cli.run(arguments[1:]) == 0, command
-
-
-def test_the_readme_shows_what_the_commands_print():
-    for block in readme.BLOCK.findall((ROOT / "README.md").read_text("utf-8")):
-        assert block[1].strip(), "run: make demo docs"
+        assert output, "run: make demo docs"
