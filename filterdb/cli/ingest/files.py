@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -59,15 +59,14 @@ def checkpoint(
     file: FileOption = None,
 ) -> int:
     """One network from a file of weights. Pickled code in it is never run."""
-    facts = Facts(
-        model=f"local/{name or path.stem}",
-        source="local",
-        name=name or path.stem,
+    facts = _facts(
+        "local",
+        name or path.stem,
+        clean_accuracy,
+        robust_accuracy,
         architecture=architecture,
         dataset=dataset,
         robust=robust,
-        clean_accuracy=percent("--clean-accuracy", clean_accuracy),
-        robust_accuracy=percent("--robust-accuracy", robust_accuracy),
         epsilon=epsilon,
         threat_model=threat_model,
         license=license,
@@ -106,15 +105,14 @@ def onnx(
     file: FileOption = None,
 ) -> int:
     """One network from an ONNX graph: weights and depths as the graph has them."""
-    facts = Facts(
-        model=f"local/{name or path.stem}",
-        source="onnx",
-        name=name or path.stem,
+    facts = _facts(
+        "onnx",
+        name or path.stem,
+        clean_accuracy,
+        robust_accuracy,
         architecture=architecture,
         dataset=dataset,
         robust=robust,
-        clean_accuracy=percent("--clean-accuracy", clean_accuracy),
-        robust_accuracy=percent("--robust-accuracy", robust_accuracy),
         epsilon=epsilon,
         threat_model=threat_model,
         license=license,
@@ -167,3 +165,14 @@ def table(
         print(f"columns that say nothing to filterdb are left out: {', '.join(ignored)}", file=sys.stderr)
     jobs = (Job(network.facts.model, lambda network=network: network) for network in table.networks(path))
     return run(request(context, lake, format, file, dry_run, replace, workers), jobs)
+
+
+def _facts(source: str, name: str, clean_accuracy: float | None, robust_accuracy: float | None, **known: Any) -> Facts:
+    return Facts(
+        model=f"local/{name}",
+        source=source,
+        name=name,
+        clean_accuracy=percent("--clean-accuracy", clean_accuracy),
+        robust_accuracy=percent("--robust-accuracy", robust_accuracy),
+        **known,
+    )
