@@ -164,6 +164,11 @@ def test_robust_may_be_any_truth(path, value):
     assert only(path).facts.robust is True
 
 
+def test_texts_that_are_false_are_nothing(path):
+    write_file(path, network_rows(0, "net", Backbone=False))
+    assert only(path).facts.architecture is None
+
+
 def test_pairs_prefer_the_counterpart_that_the_paper_names(path):
     """Three normal networks of the architecture: one of the same `Network`, one that the paper paired."""
     wide = {"Training-Dataset": "cifar10", "Backbone": "WideResNet-28-10"}

@@ -60,12 +60,16 @@ class Evil:
 
 
 def test_missing(path):
-    refuse(path, "there is no such file")
+    refuse(path, "No such file or directory")
+
+
+def test_directory(tmp_path):
+    refuse(tmp_path, "Is a directory")
 
 
 def test_no_hdf5(path):
     path.write_bytes(b"<!DOCTYPE html>" * 100)
-    refuse(path, "file signature not found")
+    refuse(path, r"damaged or no HDF5 file \(.*file signature not found.*\); download it again")
 
 
 def test_empty(path):

@@ -74,17 +74,18 @@ def test_parallel_branches_share_a_level(tmp_path):
 
 
 def test_handing_on_and_shapes_are_no_operations(tmp_path):
-    """Identity and Dropout hand on their input; a shape is no data."""
+    """Identity and Dropout hand on their input; a shape is no data: both branches have one operation before."""
     nodes = [
         node("Identity", ["x"], "i"),
         node("Dropout", ["i"], "j"),
-        conv("j", "left", "l"),
+        node("Relu", ["j"], "k"),
+        conv("k", "left", "l"),
         node("Shape", ["x"], "s"),
         node("Reshape", ["x", "s"], "r"),
         conv("r", "right", "q"),
         node("Add", ["l", "q"], "y"),
     ]
-    assert depths(read(graph_model(nodes, {"left": THREE, "right": THREE}), tmp_path)) == {"left": 0, "right": 1}
+    assert depths(read(graph_model(nodes, {"left": THREE, "right": THREE}), tmp_path)) == {"left": 0, "right": 0}
 
 
 def test_convolution_used_twice_is_listed_once_and_has_two_levels(tmp_path):
@@ -167,6 +168,19 @@ def test_convolutions_in_bodies_of_control_flow(tmp_path):
     assert reasons(network) == {"then": ("3x3", "in a body of If"), "else": ("3x3", "in a body of If")}
 
 
+def test_bodies_of_control_flow_use_what_lies_outside(tmp_path):
+    def body(name, nodes=()):
+        return helper.make_graph(nodes, name, [], [helper_output(name)])
+
+    nodes = [
+        conv("x", "handed", "a"),
+        conv("x", "read", "b"),
+        node("If", ["flag"], "y", then_branch=body("a"), else_branch=body("c", [node("Relu", ["b"], "c")])),
+    ]
+    network = read(graph_model(nodes, {"handed": THREE, "read": THREE, "flag": np.array(True)}), tmp_path)
+    assert depths(network) == {"handed": 0, "read": 0}
+
+
 def helper_output(name):
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
 
@@ -242,6 +256,15 @@ def test_weights_that_cannot_be_told(tmp_path, reason):
     skip = network.skips[0]
     assert skip.kernel == "3x3"
     assert skip.reason.startswith(reason)
+
+
+def test_steps_that_are_large_together(tmp_path, monkeypatch):
+    nodes = [conv("x", "stem", "a"), node("Neg", ["v"], "u"), node("Neg", ["u"], "w"), conv("a", "w", "y")]
+    model = graph_model(nodes, {"stem": THREE, "v": FOUR})
+    monkeypatch.setattr("filterdb.sources.onnx.constants.MAXIMUM_ELEMENTS", 2 * FOUR.size)
+    assert depths(read(model, tmp_path)) == {"stem": 0, "v": 1}
+    monkeypatch.setattr("filterdb.sources.onnx.constants.MAXIMUM_ELEMENTS", 2 * FOUR.size - 1)
+    assert depths(read(model, tmp_path)) == {"stem": 0}
 
 
 def test_weights_from_a_shape_of_the_input(tmp_path):
@@ -344,15 +367,16 @@ def test_batchnorm_folds_though_the_bias_has_the_type_of_the_input(tmp_path):
     assert network.facts.model == "local/net@bn_folded"
 
 
-def test_batchnorm_that_cannot_fold_stays(tmp_path):
-    """Before the convolution, behind one whose result something else uses too, or in training mode."""
+@pytest.mark.parametrize(("results", "attributes"), [(["y"], {"training_mode": 1}), (["y", "m", "v"], {})])
+def test_batchnorm_that_cannot_fold_stays(tmp_path, results, attributes):
+    """Before the convolution, behind one whose result something else uses too, or in training, new style and old."""
     nodes = [
         conv("x", "stem", "a"),
         batchnorm("a", "b"),
         conv("b", "w", "c"),
         node("Add", ["a", "c"], "d"),
         conv("d", "v", "e"),
-        helper.make_node("BatchNormalization", ["e", *STATISTICS], ["y", "m", "s"], training_mode=1),
+        helper.make_node("BatchNormalization", ["e", "scale", "bias", "mean", "variance"], results, **attributes),
     ]
     tensors = {"stem": THREE, "w": FOUR, "v": FOUR, **STATISTICS}
     network = read(graph_model(nodes, tensors), tmp_path, fold_batchnorm=True)

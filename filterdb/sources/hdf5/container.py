@@ -1,5 +1,6 @@
 """An HDF5 file that may come from a stranger: every dataset is taken only as it lies, whole, in that very file."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,10 +23,13 @@ def opened(path: Path) -> Iterator[h5py.File]:
     try:
         with h5py.File(path, "r", locking="best-effort") as file:
             yield file
-    except FileNotFoundError as error:
-        raise SourceError(f"{path}: there is no such file") from error
-    except (SourceError, OSError, *MALFORMED) as error:
-        raise SourceError(f"{path}: {' '.join(str(error).split())[:300]}") from error
+    except SourceError as error:
+        raise SourceError(f"{path}: {error}") from error
+    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
+        raise SourceError(f"{path}: {os.strerror(error.errno)}") from error
+    except (OSError, *MALFORMED) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise SourceError(f"{path}: it is damaged or no HDF5 file ({reason}); download it again") from error
 
 
 def group(parent: h5py.Group, name: str) -> h5py.Group:

@@ -71,8 +71,8 @@ def stored_networks(file: h5py.File) -> list[StoredNetwork]:
 
 
 def text(value: object) -> str | None:
-    """`value` as a text; None where pandas has NaN or None for nothing."""
-    return None if is_missing(value) else str(value)
+    """`value` as a text; None where a column of texts has NaN, None or False for nothing."""
+    return None if is_missing(value) or value is False else str(value)
 
 
 def number(value: object) -> float | None:

@@ -52,8 +52,8 @@ class Constants:
 
     def origins(self, name: str) -> list[TensorProto]:
         """The initialisers that `name` is computed from, or is."""
-        names = {name, *(each for node in self._steps(name) for each in node.input)}
-        return [tensor for each, tensor in self.graph.initializers.items() if each in names]
+        names = dict.fromkeys((name, *(each for node in self._steps(name) for each in node.input)))
+        return [self.graph.initializers[each] for each in names if each in self.graph.initializers]
 
     def _steps(self, name: str) -> list[NodeProto]:
         """The nodes that compute `name`, in order."""
