@@ -117,13 +117,15 @@ def test_compressed_filters(path):
     np.testing.assert_array_equal(only(path).layers[1].read(), filters[2:].reshape(2, 9))
 
 
-def test_depth_counts_kernels_that_are_not_stored(path):
-    """A 7×7 convolution first, a 1×1 one last, relative depths as a float32 would have them."""
-    rows = network_rows(0, "net", (1, 47), last=48)
+@pytest.mark.parametrize("rounded", [np.float32, lambda share: round(share, 2)])
+def test_depth_counts_kernels_that_are_not_stored(path, rounded):
+    """A 7×7 convolution first, a 1×1 one last, relative depths somewhat rounded."""
+    rows = network_rows(0, "net", (1, 24, 47), last=48)
     for row in rows:
-        row.conv_depth_norm = float(np.float32(row.conv_depth_norm))
+        row.conv_depth_norm = float(rounded(row.conv_depth_norm))
     write_file(path, rows)
-    assert [(layer.depth, layer.depth_decile) for layer in only(path)] == [(1 / 48, 1), (47 / 48, 10)]
+    found = [(layer.depth, layer.depth_decile) for layer in only(path)]
+    assert found == [(1 / 48, 1), (0.5, 5), (47 / 48, 10)]
 
 
 def test_single_layer_at_the_input(path):

@@ -234,7 +234,15 @@ def huge(*dimensions):
     return np.array(dimensions, np.int64)
 
 
+def branches(value):
+    """Bodies of an If that both give `value` as `w`."""
+    bodies = ("then", "else")
+    steps = {body: [node("Neg", [value], body)] for body in bodies}
+    return {f"{body}_branch": helper.make_graph(steps[body], body, [], [helper_output(body)]) for body in bodies}
+
+
 UNKNOWN = {
+    "weights computed by If, which is not evaluated": [node("If", ["flag"], "w", **branches("v"))],
     "weights depend on the input": [node("GlobalAveragePool", ["x"], "m"), node("Mul", ["v", "m"], "w")],
     "weights computed by RandomNormal, which is not evaluated": [node("RandomNormal", [], "w", shape=[4, 3, 3, 3])],
     "weights computed by Magic, which is not evaluated": [node("Magic", ["v"], "w", domain="local")],
@@ -250,7 +258,7 @@ UNKNOWN = {
 @pytest.mark.parametrize("reason", UNKNOWN)
 def test_weights_that_cannot_be_told(tmp_path, reason):
     nodes = [conv("x", "stem", "a"), *UNKNOWN[reason], conv("x", "w", "b", kernel_shape=[3, 3]), node("Add", "ab", "y")]
-    tensors = {"stem": THREE, "v": THREE, "huge": huge(10**6, 3, 3, 3), "wrong": huge(7)}
+    tensors = {"stem": THREE, "v": THREE, "huge": huge(10**6, 3, 3, 3), "wrong": huge(7), "flag": np.array(True)}
     network = read(graph_model(nodes, tensors), tmp_path)
     assert depths(network) == {"stem": 0}
     skip = network.skips[0]

@@ -149,16 +149,17 @@ def _percentage(row: Row, column: str) -> float | None:
 def _levels(rows: list[Row]) -> int:
     """How many distinct depths a network's convolutions of all kernels have.
 
-    The deepest may be of a kernel that is not stored, so their number follows from the ratio of depth and
-    relative depth (which may be rounded to float32).
+    The last may be of a kernel that is not stored, so their number follows from the depth and the relative depth
+    (which may be rounded) of the deepest layer that is; the others must agree.
     """
     depths = [(row["conv_depth"], row["conv_depth_norm"]) for row in rows if row["conv_depth"] != 0]
-    deepest = {round(depth / relative) if relative else 0 for depth, relative in depths}
-    if len(deepest) > 1 or not all(0 < depth <= max(deepest) for depth, _ in depths):
+    deepest, relative = max(depths, default=(0, 0.0))
+    last = round(deepest / relative) if relative else 0
+    if last < deepest or not all(0 < depth == round(relative * last) for depth, relative in depths):
         raise SourceError(
             f"/meta: conv_depth and conv_depth_norm of network {rows[0]['model_id']} contradict each other"
         )
-    return 1 + max(deepest, default=0)
+    return 1 + last
 
 
 def _layer(row: Row, levels: int, n_stored: int) -> StoredLayer:
