@@ -11,7 +11,11 @@ from urllib.parse import urlsplit
 
 @dataclass
 class File:
-    """What lies at one address. `drops` is how many transfers end after `drop_after` bytes."""
+    """What lies at one address.
+
+    `drops` is how many transfers end after `drop_after` bytes; `serves_from` is where the server begins,
+    whatever part was asked for.
+    """
 
     content: bytes
     etag: str | None = '"1"'
@@ -19,6 +23,7 @@ class File:
     drops: int = 0
     drop_after: int = 0
     ranges: bool = True
+    serves_from: int | None = None
     headers: dict[str, str] = field(default_factory=dict)
 
 
@@ -97,19 +102,20 @@ class _Handler(BaseHTTPRequestHandler):
         if start > len(file.content) or (start and start == len(file.content)):
             return self._head(416, {"Content-Length": "0", "Content-Range": f"bytes */{len(file.content)}"})
         body = file.content[start:]
-        headers = {"Content-Length": str(len(body)), "Content-Type": file.content_type} | file.headers
+        headers = {"Content-Length": str(len(body)), "Content-Type": file.content_type}
         if file.etag:
             headers["ETag"] = file.etag
         if start:
             headers["Content-Range"] = f"bytes {start}-{len(file.content) - 1}/{len(file.content)}"
-        self._head(206 if start else 200, headers)
+        self._head(206 if start else 200, headers | file.headers)
         if self.command == "GET":
             self._write(file, body)
 
     def _start(self, file: File) -> int:
         wanted = self.headers.get("Range")
-        valid = self.headers.get("If-Range") in (None, file.etag)
-        return int(wanted.removeprefix("bytes=").partition("-")[0]) if wanted and file.ranges and valid else 0
+        if not wanted or not file.ranges or self.headers.get("If-Range") not in (None, file.etag):
+            return 0
+        return int(wanted.removeprefix("bytes=").partition("-")[0]) if file.serves_from is None else file.serves_from
 
     def _head(self, status: int, headers: dict[str, str]) -> None:
         self.send_response(status)

@@ -9,6 +9,7 @@ from torch import nn
 
 from filterdb.errors import SourceError
 from filterdb.network import Facts
+from filterdb.sources import planning
 from filterdb.sources.planning import Untrained, initialize, plan
 from filterdb.sources.weightless import on_cpu, on_meta, untrained, weightless
 
@@ -138,6 +139,12 @@ def test_plan(module):
     assert network.n_filters == {Talkative: 24}.get(module, 3 * 256 + 256 * 256)
     with pytest.raises(SourceError, match="is planned without weights; load the network to read them"):
         network.layers[0].read()
+
+
+@pytest.mark.parametrize("module", [Talkative, ChecksForNaN])
+def test_plan_computes_nothing_where_only_checks_look_at_values(monkeypatch, module):
+    monkeypatch.setattr(planning, "on_cpu", lambda module: pytest.fail("ran on the CPU"))
+    plan(Architecture(module))
 
 
 def test_plan_of_what_cannot_run():
