@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from filterdb import __version__
-from filterdb.cli import ask, compare, demo, ingest, publish, queries, train
+from filterdb.cli import ask, compare, demo, ingest, publish, queries, tend, train
 
 app = typer.Typer(
     name="filterdb",
@@ -45,6 +45,10 @@ app.add_typer(queries.app, name="queries")
 app.command("pca")(ask.pca)
 app.command("metrics")(ask.metrics)
 app.command("kl")(ask.kl)
+app.command("verify")(tend.verify)
+app.command("compact")(tend.compact)
+app.command("vacuum")(tend.vacuum)
+app.command("doctor")(tend.doctor)
 app.command("compare")(compare.compare)
 app.add_typer(train.app, name="train")
 app.add_typer(publish.app, name="publish")

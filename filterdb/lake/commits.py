@@ -54,6 +54,11 @@ class Head:
     version: int
     sha256: str
 
+    @property
+    def check(self) -> str:
+        """By which the file is seen to be whole."""
+        return hashlib.sha256(f"{self.version} {self.sha256}".encode()).hexdigest()
+
 
 def location(directory: Path, version: int) -> Path:
     """Where commit `version` of the table in `directory` lies."""
@@ -73,9 +78,9 @@ def read(directory: Path, version: int) -> LogCommit:
         content = file.read_bytes()
         return _parse(version, content)
     except FileNotFoundError as error:
-        raise IntegrityError(f"{_short(file)} is missing: a commit was lost") from error
+        raise IntegrityError(f"{name_of(file)} is missing: a commit was lost") from error
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise IntegrityError(f"{_short(file)} is not a commit that filterdb wrote ({error})") from error
+        raise IntegrityError(f"{name_of(file)} is not a commit that filterdb wrote: {error}") from error
 
 
 def read_all(directory: Path, version: int) -> Iterator[LogCommit]:
@@ -115,11 +120,14 @@ def read_head(directory: Path) -> Head | None:
     file = directory / HEAD
     try:
         content = json.loads(file.read_bytes())
-        return Head(int(content["version"]), str(content["sha256"]))
+        head = Head(int(content["version"]), str(content["sha256"]))
+        if content["check"] != head.check:
+            raise ValueError("it contradicts itself")
     except FileNotFoundError:
         return None
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise IntegrityError(f"{_short(file)} is damaged ({error}): run filterdb verify") from error
+        raise IntegrityError(f"{name_of(file)} is damaged: {error}") from error
+    return head
 
 
 def write_head(directory: Path, version: int) -> None:
@@ -134,19 +142,29 @@ def write_head(directory: Path, version: int) -> None:
             os.fsync(commit.fileno())
     temporary = directory / f".{HEAD}.{uuid4().hex}.tmp"
     with temporary.open("w", encoding="utf-8") as file:
-        json.dump({"version": version, "sha256": sha256}, file)
+        json.dump({"version": version, "sha256": sha256, "check": Head(version, sha256).check}, file)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(directory / HEAD)
 
 
+def name_of(file: Path) -> str:
+    """A file of a log as it is known within its lake: filters/_delta_log/….json, filters/_head.json."""
+    table = file.parents[1] if file.parent.name == "_delta_log" else file.parent
+    return file.relative_to(table.parent).as_posix()
+
+
 def _parse(version: int, content: bytes) -> LogCommit:
     actions = [json.loads(line) for line in content.splitlines() if line.strip()]
-    info = next(action["commitInfo"] for action in actions if "commitInfo" in action)
-    note = json.loads(info[NOTE]) if version else {}
+    infos = [action["commitInfo"] for action in actions if "commitInfo" in action]
+    if len(infos) != 1:
+        raise ValueError("it has no information on itself")
+    note = json.loads(infos[0][NOTE]) if version else {"version": 0}
+    if note["version"] != version:
+        raise ValueError(f"it is commit {note['version']}")
     return LogCommit(
         version=version,
-        timestamp=int(info["timestamp"]),
+        timestamp=int(infos[0]["timestamp"]),
         added=tuple(_data_file(action["add"], note) for action in actions if "add" in action),
         removed=tuple(relative_path(action["remove"]["path"]) for action in actions if "remove" in action),
         note=note,
@@ -157,9 +175,3 @@ def _parse(version: int, content: bytes) -> LogCommit:
 def _data_file(add: dict, note: dict) -> DataFile:
     path = relative_path(add["path"])
     return DataFile(path, int(add["size"]), int(json.loads(add["stats"])["numRecords"]), note["sha256"][path])
-
-
-def _short(file: Path) -> str:
-    """A file of a log as it is known within its lake: filters/_delta_log/….json"""
-    table = file.parents[1] if file.parent.name == "_delta_log" else file.parent
-    return file.relative_to(table.parent).as_posix()

@@ -171,6 +171,7 @@ class TableLog:
         changed = [(f.path, f.size, f.rows) for f in add]
         changed += [(f.path.relative_to(self.directory).as_posix(), f.size, f.rows) for f in gone]
         return {
+            "version": self.version + 1,
             "sha256": {f.path: f.sha256 for f in add},
             "previous": before.sha256,
             "state": f"{before.state ^ commits.digest(changed):x}",
@@ -199,8 +200,8 @@ def _refuse_links(directory: Path) -> None:
 
 def _refuse_lost_log(directory: Path) -> None:
     head = commits.read_head(directory)
-    if head is not None and head.version >= 0:
-        raise IntegrityError(f"the log of {directory.name} is gone, and {head.version} commits with it")
+    if head is not None and head.version >= 0 and not exists(directory):  # in this order: others may be creating it
+        raise IntegrityError(f"the log of {directory.name} is gone: run filterdb verify")
 
 
 def _load(directory: Path, version: int | None) -> DeltaTable:

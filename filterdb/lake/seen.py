@@ -31,9 +31,9 @@ class Seen:
     def add(self, paths: Iterable[Path]) -> None:
         """Remember files as checked, except those changed just now: the next change might not show."""
         settled = time.time_ns() - CLOCK_TICK
-        statuses = [(path, path.stat()) for path in paths]
-        lines = [self._line(path, status) for path, status in statuses if status.st_ctime_ns < settled]
         with suppress(OSError):
+            statuses = [(path, path.lstat()) for path in paths]
+            lines = [self._line(path, status) for path, status in statuses if status.st_ctime_ns < settled]
             self._file.parent.mkdir(parents=True, exist_ok=True)
             with self._file.open("a", encoding="utf-8") as file:
                 file.write("".join(f"{line}\n" for line in lines))
