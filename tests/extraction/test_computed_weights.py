@@ -69,9 +69,11 @@ def scaled_standardised() -> nn.Module:
 
 
 class LowRank(nn.Conv2d):
+    """The change is computed from more numbers than the weight has."""
+
     def __init__(self):
         super().__init__(4, 4, 3, padding=1)
-        self.down, self.up = nn.Parameter(torch.rand(2, 4, 9)), nn.Parameter(torch.rand(4, 2))
+        self.down, self.up = nn.Parameter(torch.rand(50, 4, 9)), nn.Parameter(torch.rand(4, 50))
 
     def forward(self, x):
         change = torch.einsum("or,rik->oik", self.up, self.down)
@@ -108,6 +110,18 @@ class FromCode(nn.Module):
         return F.conv2d(x, self.gain * self.code[..., None].expand(4, 4, 3, 3), padding=1)
 
 
+class FromBasis(nn.Module):
+    """What is learned are a few coefficients of a large fixed basis."""
+
+    def __init__(self):
+        super().__init__()
+        self.code = nn.Parameter(torch.rand(5))
+        self.register_buffer("basis", torch.rand(5, 4, 4, 3, 3))
+
+    def forward(self, x):
+        return F.conv2d(x, torch.tensordot(self.code, self.basis, 1), padding=1)
+
+
 MAKERS = {
     old_weight_norm: "weight_v",
     old_spectral_norm: "weight_orig",
@@ -122,6 +136,7 @@ MAKERS = {
     Masked: "weight",
     Binary: "weight",
     FromCode: "code",
+    FromBasis: "code",
 }
 
 

@@ -306,6 +306,22 @@ def test_parts_of_one_weight_are_layers_of_their_own():
     assert torch.equal(torch.cat([c.weight for c in convolutions]), module.weight)
 
 
+def test_a_parameter_given_other_memory_is_what_was_put_there():
+    class Overwritten(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = conv(), conv()
+
+        def forward(self, x):
+            x = self.a(x)
+            self.b.weight.data = self.b.weight * x.mean()
+            return self.b(x)
+
+    extraction = extract(Overwritten(), SHAPE)
+    assert [c.name for c in extraction.convolutions] == ["a.weight"]
+    assert [(skip.layer, skip.reason) for skip in extraction.skips] == [("b.weight", "weights depend on the input")]
+
+
 def test_weights_that_depend_on_the_input_are_no_filters():
     class Dynamic(nn.Module):
         def __init__(self):

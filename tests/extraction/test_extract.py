@@ -113,13 +113,13 @@ def test_a_change_of_type_counts_and_a_copy_does_not():
     class Branches(nn.Module):
         def __init__(self):
             super().__init__()
-            self.a, self.b, self.c = conv3(), conv3(), conv3()
+            self.a, self.b, self.c, self.d = conv3(), conv3(), conv3(), conv3()
 
         def forward(self, x):
             x = self.a(x)
-            return self.b(x.half().float()) + self.c(x.to(x.device, copy=True))
+            return self.b(x.half().float()) + self.c(x.to(x.device, copy=True)) + self.d(x.relu())
 
-    assert depths(Branches()) == {"a": 0, "b": 2, "c": 1}
+    assert depths(Branches()) == {"a": 0, "b": 3, "c": 1, "d": 2}
 
 
 def test_dropout_and_identity_count_nothing():
