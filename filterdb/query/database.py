@@ -146,7 +146,7 @@ class Split:
     def __init__(self, database: Database, resolved: split.Resolved) -> None:
         self.database = database
         self.text, self.level = resolved.text, resolved.level
-        self.sql, self.with_facts = resolved.sql, resolved.with_facts
+        self.sql, self.with_facts, self.condition = resolved.sql, resolved.with_facts, resolved.condition
 
     def __repr__(self) -> str:
         return f"Split({self.text!r}, level={self.level.value!r})"
@@ -157,15 +157,15 @@ class Split:
 
     def moments(self, *, scaled: bool = True) -> "Moments":
         """Second moments of the non-sparse filters: each scaled to [−1, 1] (Eq. 3), or as they are."""
-        return self.moments_by((), scaled=scaled)[()]
+        from filterdb.analysis import Moments
+
+        return self.moments_by((), scaled=scaled).get((), Moments.empty())
 
     def moments_by(self, by: By, *, scaled: bool = True) -> "dict[tuple, Moments]":
         """`moments` of each group, keyed by its values of the columns `by`."""
-        from filterdb.analysis import Moments
+        from filterdb.query import moments
 
-        names = _names(by)
-        rows = self.rows(self.moments_statement(names, scaled=scaled))
-        return {tuple(row[:-1]): _moments(row[-1], Moments) for row in rows}
+        return moments.of_split(self, _names(by), scaled=scaled)
 
     def pca(self) -> "PCA":
         """The structure of the split's scaled, non-sparse filters (Eq. 4, 5)."""
@@ -191,7 +191,7 @@ class Split:
         """
         from filterdb.query import histograms
 
-        return histograms.of_split(self, _names(by), basis, value_range or basis.coefficient_range())
+        return histograms.of_splits([self], _names(by), basis, value_range or basis.coefficient_range())[0]
 
     def count_statement(self) -> str:
         """The SQL behind `count`."""
@@ -199,7 +199,7 @@ class Split:
         return (statements.count_of_layers if is_layers else statements.count_of_filters)(self.sql)
 
     def moments_statement(self, by: Sequence[str] = (), *, scaled: bool = True) -> str:
-        """The SQL behind `moments` and `pca`."""
+        """The SQL that equals `moments`, and runs unless the kernel is quicker: see `filterdb.query.places`."""
         is_layers = self.level is Level.LAYER
         compose = statements.moments_of_layers if is_layers else statements.moments_of_filters
         return compose(self.source(by), by, scaled=scaled)
@@ -211,7 +211,7 @@ class Split:
         return compose(self.source(by), by, known_definition(definition))
 
     def histograms_statement(self, by: By = ()) -> str:
-        """The SQL that equals `histograms`: what runs for a split of filters, the kernel's twin for one of layers."""
+        """The SQL that equals `histograms`, and runs where the kernel cannot: see `filterdb.query.places`."""
         names = _names(by)
         source = self.source(names)
         filters = source if self.level is Level.FILTER else statements.filters_of_layers(source, names)
@@ -253,9 +253,3 @@ def known_definition(name: str) -> Definition:
 
 def _names(by: By) -> tuple[str, ...]:
     return (by,) if isinstance(by, str) else tuple(by)
-
-
-def _moments(struct: dict | None, kind: type["Moments"]) -> "Moments":
-    if struct is None or not struct["n"]:
-        return kind.empty()
-    return kind.from_vector(list(struct.values()))

@@ -8,6 +8,7 @@ import polars as pl
 
 from filterdb.analysis import PCA, symmetric_kl
 from filterdb.errors import UsageError
+from filterdb.query import histograms
 from filterdb.query.histograms import BINS
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 def by_group(p: "Split", q: "Split", by: Sequence[str], basis: "Split | PCA | None", definition: str) -> pl.DataFrame:
     """See `Database.kl`."""
     common = common_basis(p, q, basis)
-    counts_p, counts_q = p.histograms(common, by), q.histograms(common, by)
+    counts_p, counts_q = histograms.of_splits((p, q), by, common, common.coefficient_range())
     groups = sorted(counts_p.keys() | counts_q.keys(), key=_nulls_last)
     nothing = np.zeros((9, BINS), np.int64)
     rows = [

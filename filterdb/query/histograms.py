@@ -1,13 +1,13 @@
-"""Histograms of coefficients on a basis: from whole row groups where a split is of layers, else in SQL."""
+"""Histograms of coefficients on a basis: by a scan where a split's filters can be placed, else in SQL."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from filterdb.analysis import PCA
-from filterdb.query import scan, statements
-from filterdb.query.split import Level
+from filterdb.query import places, scan, statements
 
 if TYPE_CHECKING:
     from filterdb.query.database import Split
@@ -15,21 +15,22 @@ if TYPE_CHECKING:
 BINS = 70
 
 
-def of_split(
-    split: "Split", by: Sequence[str], basis: PCA, value_range: tuple[float, float], bins: int = BINS
-) -> dict[tuple, np.ndarray]:
-    """Histograms (9, bins) int64 of the non-sparse filters' coefficients, keyed by the values of `by`."""
-    if split.level is Level.LAYER:
-        found = places(split, by)
-        split.database.lake.bring({place.file for place in found})
-        return scan.histograms(found, basis, value_range, bins, split.database.threads)
-    return _in_sql(split, by, basis, value_range, bins)
+def of_splits(
+    splits: Sequence["Split"], by: Sequence[str], basis: PCA, value_range: tuple[float, float], bins: int = BINS
+) -> list[dict[tuple, np.ndarray]]:
+    """Of each split, histograms (9, bins) int64 of its non-sparse filters' coefficients, by the values of `by`.
 
-
-def places(split: "Split", by: Sequence[str]) -> list[scan.Place]:
-    """Where the layers of a layer-level split lie."""
-    rows = split.rows(statements.rows_of_layers(split.source(by), by))
-    return [scan.Place(tuple(row[:-3]), *row[-3:]) for row in rows]
+    Row groups that several splits need are read once.
+    """
+    found = [places.of_split(split, by) for split in splits]
+    numbered = [replace(place, group=(i, *place.group)) for i, own in enumerate(found) for place in own or ()]
+    counted = scan.histograms(numbered, basis, value_range, bins, splits[0].database.threads)
+    return [
+        _in_sql(split, by, basis, value_range, bins)
+        if own is None
+        else {group[1:]: counts for group, counts in counted.items() if group[0] == i}
+        for i, (split, own) in enumerate(zip(splits, found, strict=True))
+    ]
 
 
 def _in_sql(

@@ -1,10 +1,10 @@
-"""Passes over whole layers: DuckDB says where their rows lie, a compiled kernel does the arithmetic.
+"""Passes over filters: DuckDB says which rows, a compiled kernel does the arithmetic on Arrow's buffers.
 
 One row group per thread at a time; memory does not grow with the number of filters.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import attrgetter
 from typing import TypeVar
@@ -19,78 +19,99 @@ from filterdb.parallel import ordered_map
 WEIGHTS = [f"w{i}" for i in range(9)]
 Result = TypeVar("Result")
 Group = tuple
+Kept = Callable[[str, int], np.ndarray]
+"""From a file and its number of rows, which of these count: (rows,) bool."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """The rows of one layer in one file, and the group they count for."""
+    """The rows of one layer in one file, and the group they count for; all rows, or those that `kept` names."""
 
     group: Group
     file: str
     first_row: int
     n_rows: int
+    kept: Kept | None = None
 
 
 @dataclass(frozen=True)
 class Block:
-    """Rows of one row group: nine columns of weights, the largest magnitude of each filter, the sparse ones."""
+    """Filters: nine columns of weights, the largest magnitude of each, those to leave out."""
 
     columns: list[np.ndarray]
     maxima: np.ndarray
-    sparse: np.ndarray
-
-    def part(self, start: int, stop: int) -> "Block":
-        return Block([column[start:stop] for column in self.columns], self.maxima[start:stop], self.sparse[start:stop])
+    left_out: np.ndarray
 
 
-def moments(places: Iterable[Place], threads: int, *, scaled: bool = True) -> dict[Group, Moments]:
+def moments(places: Sequence[Place], threads: int, *, scaled: bool = True) -> dict[Group, Moments]:
     """Second moments of the non-sparse filters of each group."""
 
     def work(block: Block) -> Moments:
-        return kernels.column_moments(block.columns, maxima=block.maxima, sparse=block.sparse, scaled=scaled)
+        return kernels.column_moments(block.columns, maxima=block.maxima, sparse=block.left_out, scaled=scaled)
 
     return _reduce(places, threads, work, Moments.merge)
 
 
 def histograms(
-    places: Iterable[Place], basis: PCA, value_range: tuple[float, float], bins: int, threads: int
+    places: Sequence[Place], basis: PCA, value_range: tuple[float, float], bins: int, threads: int
 ) -> dict[Group, np.ndarray]:
     """Histograms (9, bins) of the coefficients of the non-sparse filters of each group."""
 
     def work(block: Block) -> np.ndarray:
         return kernels.column_histogram(
-            block.columns, basis, value_range, bins, maxima=block.maxima, sparse=block.sparse
+            block.columns, basis, value_range, bins, maxima=block.maxima, sparse=block.left_out
         )
 
     return _reduce(places, threads, work, np.add)
 
 
 @dataclass(frozen=True)
+class _Part:
+    """Neighbouring rows of one row group that count for one group; all, or those that `kept` (rows,) marks."""
+
+    group: Group
+    start: int
+    stop: int
+    kept: np.ndarray | None
+
+    def of(self, block: Block) -> Block:
+        rows = slice(self.start, self.stop)
+        left_out = block.left_out[rows] if self.kept is None else block.left_out[rows] | ~self.kept
+        return Block([column[rows] for column in block.columns], block.maxima[rows], left_out)
+
+
+@dataclass(frozen=True)
 class _Job:
-    """One row group to read, and which of its rows count for which group."""
+    """One row group to read, and its parts that count."""
 
     file: str
     metadata: pq.FileMetaData
     row_group: int
-    parts: list[tuple[Group, int, int]]
+    parts: list[_Part]
 
     def read(self) -> Block:
         file = pq.ParquetFile(self.file, metadata=self.metadata, memory_map=True)
         table = file.read_row_group(self.row_group, columns=[*WEIGHTS, "max_abs", "sparse"], use_threads=False)
-        arrays = [pa.concat_arrays(column.chunks).to_numpy(zero_copy_only=False) for column in table.columns]
+        arrays = [_array(column) for column in table.columns]
         return Block(arrays[:9], arrays[9], arrays[10])
 
 
+def _array(column: pa.ChunkedArray) -> np.ndarray:
+    whole = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    return whole.to_numpy(zero_copy_only=False)
+
+
 def _reduce(
-    places: Iterable[Place],
+    places: Sequence[Place],
     threads: int,
     work: Callable[[Block], Result],
     merge: Callable[[Result, Result], Result],
 ) -> dict[Group, Result]:
     def task(job: _Job) -> list[tuple[Group, Result]]:
         block = job.read()
-        return [(group, work(block.part(start, stop))) for group, start, stop in job.parts]
+        return [(part.group, work(part.of(block))) for part in job.parts]
 
+    kernels.expect(sum(place.n_rows for place in places))
     results: dict[Group, Result] = {}
     for partial in ordered_map(task, _jobs(places), threads):
         for group, result in partial:
@@ -101,28 +122,34 @@ def _reduce(
 def _jobs(places: Iterable[Place]) -> Iterator[_Job]:
     for file, in_file in groupby(sorted(places, key=attrgetter("file", "first_row")), attrgetter("file")):
         metadata = pq.read_metadata(file, memory_map=True)
-        layers = list(in_file)
+        runs = list(_runs(in_file))
+        marks = {kept: kept(file, metadata.num_rows) for kept in {run.kept for run in runs} if kept}
         stop = 0
         for row_group in range(metadata.num_row_groups):
             start, stop = stop, stop + metadata.row_group(row_group).num_rows
-            parts = _joined(_overlaps(layers, start, stop))
+            parts = [part for run in runs if (part := _part(run, start, stop, marks.get(run.kept)))]
             if parts:
                 yield _Job(file, metadata, row_group, parts)
 
 
-def _overlaps(layers: list[Place], start: int, stop: int) -> Iterator[tuple[Group, int, int]]:
-    for layer in layers:
-        first, last = max(layer.first_row, start), min(layer.first_row + layer.n_rows, stop)
-        if first < last:
-            yield layer.group, first - start, last - start
-
-
-def _joined(parts: Iterable[tuple[Group, int, int]]) -> list[tuple[Group, int, int]]:
-    """Neighbouring parts of the same group as one."""
-    joined: list[tuple[Group, int, int]] = []
-    for group, start, stop in parts:
-        if joined and joined[-1][0] == group and joined[-1][2] == start:
-            joined[-1] = (group, joined[-1][1], stop)
+def _runs(places: Iterable[Place]) -> Iterator[Place]:
+    """Places of one file, in order of their rows; neighbours that count alike as one."""
+    last: dict[tuple[Group, Kept | None], Place] = {}
+    for place in places:
+        key = (place.group, place.kept)
+        run = last.get(key)
+        if run and run.first_row + run.n_rows == place.first_row:
+            last[key] = replace(run, n_rows=run.n_rows + place.n_rows)
         else:
-            joined.append((group, start, stop))
-    return joined
+            yield from [run] if run else []
+            last[key] = place
+    yield from last.values()
+
+
+def _part(run: Place, start: int, stop: int, marks: np.ndarray | None) -> _Part | None:
+    """What a row group of the rows from `start` to `stop` holds of a run, if anything."""
+    first, last = max(run.first_row, start), min(run.first_row + run.n_rows, stop)
+    kept = None if marks is None else marks[first:last]
+    if first >= last or (kept is not None and not kept.any()):
+        return None
+    return _Part(run.group, first - start, last - start, kept)

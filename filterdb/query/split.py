@@ -28,13 +28,14 @@ class Resolved:
     """A split that was found to bind: what the user wrote, its level, and a SELECT of its rows.
 
     `with_facts` selects the same rows with everything known of their layers and networks, where
-    `sql` does not have that.
+    `sql` does not have that. `condition` is what the user wrote where that is a condition on filters.
     """
 
     text: str
     level: Level
     sql: str
     with_facts: str | None = None
+    condition: str | None = None
 
 
 def resolve(connection: duckdb.DuckDBPyConnection, text: str) -> Resolved:
@@ -77,7 +78,7 @@ def _resolve_predicate(connection: duckdb.DuckDBPyConnection, text: str) -> Reso
     if _binds(connection, layers):
         return Resolved(text, Level.LAYER, layers)
     connection.sql(facts)  # raises what is wrong, if anything is
-    return Resolved(text, Level.FILTER, filters if _binds(connection, filters) else facts, facts)
+    return Resolved(text, Level.FILTER, filters if _binds(connection, filters) else facts, facts, text)
 
 
 def _resolve_select(connection: duckdb.DuckDBPyConnection, text: str) -> Resolved:

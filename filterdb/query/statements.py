@@ -6,7 +6,7 @@ They only compose macros (`schema/macros/`) with a split and the names of column
 from collections.abc import Sequence
 
 from filterdb.query.names import Definition
-from filterdb.query.quoting import identifier
+from filterdb.query.quoting import identifier, literal
 
 WEIGHTS = ", ".join(f"w{i}" for i in range(9))
 ENTROPY_COLUMN = {Definition.PAPER: "variance_entropy", Definition.PUBLISHED: "variance_entropy_scaled"}
@@ -89,6 +89,17 @@ def rows_of_layers(split: str, by: Sequence[str]) -> str:
         "JOIN stored.commits AS network ON network.model = split._model "
         "JOIN stored.layers AS place ON place.ingest_id = network.ingest_id AND place.layer = split._layer"
     )
+
+
+def rows_that_meet(condition: str, file: str, facts: Sequence[str]) -> str:
+    """The numbers of a file's rows that meet a condition, which may name the columns `facts` of their layers."""
+    rows = f"SELECT * FROM read_parquet({literal(file)}, file_row_number = true, hive_partitioning = false)"
+    if facts:
+        own = f"SELECT layer, {', '.join(map(identifier, facts))} FROM layers"
+        model = f"(SELECT model FROM stored.commits WHERE file = {literal(file)})"
+        rows += f" JOIN ({own} WHERE model = {model}) USING (layer)"
+    view = "filter_facts" if facts else "filters"
+    return f"SELECT file_row_number FROM ({rows}) AS {view} WHERE (\n{condition}\n)"
 
 
 def _grouped(by: Sequence[str], values: str, split: str) -> str:

@@ -1,0 +1,68 @@
+"""Where the filters of a split lie in the lake's files: what a scan needs to know of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from filterdb.query import statements
+from filterdb.query.scan import Place
+from filterdb.query.split import FILTER_COLUMNS, Level
+
+if TYPE_CHECKING:
+    from filterdb.query.database import Split
+
+# Fewer filters than this are sooner looked at in SQL than the kernels are loaded and every file is asked.
+MIN_FILTERS = 1 << 23
+BATCH_ROWS = 1 << 17
+
+
+def of_split(split: "Split", by: Sequence[str]) -> list[Place] | None:
+    """Where the filters of each group of a split lie; None where SQL finds them better, or alone.
+
+    A split of layers lies in whole layers. A condition on single filters picks rows from all of them; its
+    groups must be of columns of layers.
+    """
+    if split.level is Level.LAYER:
+        return _of_layers(split, split.source(by), by)
+    if split.condition is None or FILTER_COLUMNS & set(by):
+        return None
+    every = split.database.split("true")
+    if every.count() < MIN_FILTERS or not set(by) <= set(_columns(split, "layers")):
+        return None
+    return _of_layers(split, every.sql, by, _Kept(split))
+
+
+def _of_layers(split: "Split", layers: str, by: Sequence[str], kept: "_Kept | None" = None) -> list[Place]:
+    rows = split.rows(statements.rows_of_layers(layers, by))
+    split.database.lake.bring({row[-3] for row in rows})
+    return [Place(tuple(row[:-3]), *row[-3:], kept) for row in rows]
+
+
+@dataclass(frozen=True, eq=False)
+class _Kept:
+    """The rows of a file that meet a split's condition."""
+
+    split: "Split"
+
+    def __call__(self, file: str, n_rows: int) -> np.ndarray:
+        """(n_rows,) bool."""
+        statement = statements.rows_that_meet(self.split.condition, file, _facts(self.split))
+        marks = np.zeros(n_rows, dtype=bool)
+        with self.split.database.explained():
+            for batch in self.split.database.connection_for(statement).sql(statement).to_arrow_reader(BATCH_ROWS):
+                marks[batch.column(0).to_numpy()] = True
+        return marks
+
+
+def _facts(split: "Split") -> list[str]:
+    """The columns that a condition may need and only layers have."""
+    if split.sql != split.with_facts:
+        return []
+    own = set(_columns(split, "filters"))
+    return [name for name in _columns(split, "layers") if name not in own]
+
+
+def _columns(split: "Split", view: str) -> list[str]:
+    return split.database.connection.sql(f"FROM {view}").columns
