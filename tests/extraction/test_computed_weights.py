@@ -174,6 +174,29 @@ def test_on_the_meta_device(computed):
     assert all(c.weight.is_meta for c in convolutions)
 
 
+def test_partly_on_the_meta_device():
+    module = Masked()
+    module.weight = nn.Parameter(module.weight.to("meta"))
+    (convolution,) = extract(module, SHAPE).convolutions
+    assert convolution.name == "weight"
+    assert convolution.weight.is_meta
+
+
+def test_an_unused_computed_weight_is_named_after_its_parameter_and_not_the_bias():
+    class Unused(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.used, self.unused = conv(), nn.Conv2d(4, 4, 1, groups=4)
+            parametrize.register_parametrization(self.unused, "weight", Halved())
+
+        def forward(self, x):
+            return self.used(x)
+
+    (skip,) = extract(Unused(), SHAPE).skips
+    assert skip.layer == "unused.parametrizations.weight.original"
+    assert (skip.kernel, skip.reason) == ("1x1", "dead in forward")
+
+
 def test_a_weight_computed_at_each_call_is_one_layer():
     class Twice(nn.Module):
         def __init__(self):
