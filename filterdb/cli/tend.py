@@ -10,6 +10,7 @@ import typer
 from filterdb.cli.options import FileOption, FormatOption, LakeOption, lake_directory, output
 from filterdb.cli.output import Format, Output
 from filterdb.errors import IntegrityError
+from filterdb.publish.names import Profile
 
 if TYPE_CHECKING:
     from filterdb.lake.verify import Findings
@@ -76,8 +77,17 @@ def vacuum(
     _note(f"{_count(len(found), 'file')}, {sum(each.size for each in found) / 1e6:,.1f} MB")
 
 
-def doctor(format: FormatOption = Format.TABLE, file: FileOption = None) -> int:
+def doctor(
+    parquet: Annotated[
+        Path | None, typer.Option(metavar="FILE|DIR", help="Look at Parquet files instead: are they fit for readers?")
+    ] = None,
+    profile: Annotated[Profile, typer.Option("--for", help="Readers of whole files, or of pieces.")] = Profile.ANALYSIS,
+    format: FormatOption = Format.TABLE,
+    file: FileOption = None,
+) -> int:
     """Is this installation sound? Versions, extras, compiled loops, a trial lake; exit code 1 if something is wrong."""
+    if parquet is not None:
+        return _doctor_of_parquet(parquet, profile, output(format, file))
     from filterdb.doctor import Status, examine
 
     checks = list(examine())
@@ -85,6 +95,14 @@ def doctor(format: FormatOption = Format.TABLE, file: FileOption = None) -> int:
         [{"subject": check.subject, "status": check.status.value, "found": check.found} for check in checks]
     )
     return int(any(check.status is Status.WRONG for check in checks))
+
+
+def _doctor_of_parquet(path: Path, profile: Profile, out: Output) -> int:
+    from filterdb.publish.parquet import examine
+
+    found = examine(path)
+    out.records([each.record(profile) for each in found])
+    return int(any(each.problems(profile) for each in found))
 
 
 def _verified(root: Path) -> "Findings":

@@ -16,7 +16,7 @@ from filterdb.errors import IntegrityError, UsageError
 from filterdb.publish.names import Profile
 
 FLOATING = {"FLOAT", "DOUBLE"}
-KEYS = {"w0": "layer", "model": "model", "robust_model": "robust_model", "path": "path"}
+KEYS = {"w0": "layer", "path": "path", "model": "model", "robust_model": "robust_model"}
 """A file that has the column on the left is sorted by that on the right; the first that fits counts."""
 COMPRESSION_LEVEL = 3
 
@@ -28,9 +28,10 @@ ROW_GROUP_BYTES = {Profile.ANALYSIS: 64_000_000, Profile.VIEWER: 8_000_000}
 
 @dataclass(frozen=True)
 class Examination:
-    """What one Parquet file is like; sizes in bytes, row groups uncompressed."""
+    """What one Parquet file is like; sizes in bytes, row groups uncompressed; encodings and compression of floats."""
 
     file: str
+    is_filters: bool
     rows: int
     bytes: int
     row_groups: int
@@ -46,18 +47,34 @@ class Examination:
     def bytes_per_row(self) -> float:
         return self.bytes / self.rows if self.rows else 0.0
 
+    def record(self, profile: Profile) -> dict[str, object]:
+        """A row about the file, with what makes it unfit for `profile`."""
+        return {
+            "file": self.file,
+            "rows": self.rows,
+            "bytes_per_row": round(self.bytes_per_row, 2),
+            "row_groups": self.row_groups,
+            "largest_row_group": self.largest_row_group,
+            "encodings": ", ".join(self.encodings),
+            "compression": ", ".join(self.compression),
+            "page_index": self.page_index,
+            "sorted_by": self.sorted_by,
+            "problems": "; ".join(self.problems(profile)),
+        }
+
     def problems(self, profile: Profile) -> list[str]:
-        """What makes the file unfit for `profile`; nothing if it is fit."""
+        """What makes the file unfit for `profile`; nothing if it is fit. Small tables are fit for both or neither."""
         limit = ROW_GROUP_BYTES[profile]
-        split = "BYTE_STREAM_SPLIT" in self.encodings
+        analysis = self.is_filters and profile is Profile.ANALYSIS
+        viewer = self.is_filters and profile is Profile.VIEWER
         found = {
             f"a row group of {self.largest_row_group:,} bytes; {limit:,} at most": self.largest_row_group > limit,
             "dictionary pages on floats": self.dictionary_on_floats,
             "no statistics": not self.statistics,
             "no page index": not self.page_index,
             "not sorted": self.rows > 0 and self.sorted_by is None,
-            "floats compressed": profile is Profile.ANALYSIS and self.compression not in ((), ("UNCOMPRESSED",)),
-            "floats not split by byte": profile is Profile.VIEWER and bool(self.encodings) and not split,
+            "floats compressed": analysis and self.compression != ("UNCOMPRESSED",),
+            "floats not split by byte": viewer and self.encodings != ("BYTE_STREAM_SPLIT",),
         }
         return [text for text, is_so in found.items() if is_so]
 
@@ -118,6 +135,7 @@ def _describe(file: Path, opened: pq.ParquetFile) -> Examination:
     floats = [chunk for chunk in chunks if chunk.physical_type in FLOATING]
     return Examination(
         file=str(file),
+        is_filters="w0" in opened.schema_arrow.names,
         rows=metadata.num_rows,
         bytes=file.stat().st_size,
         row_groups=len(groups),

@@ -46,6 +46,7 @@ def write_tree(
 def _write_tables(database: Database, root: Path, gate: Gate, profile: Profile) -> None:
     lake, passed = database.lake, set(gate.passed)
     commits = [commit for commit in lake.commits() if commit.model in passed]
+    lake.bring(commit.file for commit in commits)
     models = tables.write_data(commits, lake.root, root, profile)
     tables.write_meta(database, root, gate.passed, gate.left_out)
     manifest.write(root, manifest.entries(root, manifest.files_below(root), models), lake.version)

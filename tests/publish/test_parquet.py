@@ -1,10 +1,13 @@
 """What `doctor --parquet` and the profiles rest on: files examined, and written for two kinds of reader."""
 
+import json
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from filterdb import cli
 from filterdb.errors import IntegrityError, UsageError
 from filterdb.publish import parquet
 from filterdb.publish.names import Profile
@@ -18,9 +21,19 @@ def table(rows=1000, layers=4):
 
 
 def test_files_of_a_tree_are_fit_for_what_they_were_written_for(tree):
-    for found in examine(tree):
-        expected = Profile.ANALYSIS if "/data/" in found.file else Profile.VIEWER
-        assert found.problems(expected) == []
+    found = examine(tree)
+    assert [each.problems(Profile.ANALYSIS) for each in found] == [[]] * 8
+    assert [each.problems(Profile.VIEWER) for each in found if each.is_filters] == [["floats not split by byte"]] * 3
+
+
+def test_doctor_tells_it(tree, tmp_path, capsys):
+    assert cli.run(["doctor", "--parquet", str(tree), "--format", "json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {row["compression"] for row in rows if "/data/" in row["file"]} == {"UNCOMPRESSED"}
+    assert all(row["page_index"] and row["sorted_by"] and not row["problems"] for row in rows)
+    assert cli.run(["doctor", "--parquet", str(tree), "--for", "viewer"]) == 1
+    assert "floats not split by byte" in capsys.readouterr().out
+    assert cli.run(["doctor", "--parquet", str(tmp_path)]) == 2
 
 
 def test_a_rewritten_file_is_fit_for_viewers_and_holds_the_same(tree, tmp_path):
