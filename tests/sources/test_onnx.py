@@ -98,17 +98,31 @@ def test_dead_convolutions_and_weights(tmp_path):
     nodes = [
         conv("x", "live", "y"),
         conv("x", "dead", "z"),
+        conv("y", "dead", "zz"),
         conv("noise", "constant", "c"),
         node("Add", ["y", "c"], "o"),
     ]
     tensors = {"live": THREE, "dead": THREE, "constant": THREE, "noise": weight(1, 3, 8, 8), "unused": FOUR}
-    network = read(graph_model(nodes, tensors, "o"), tmp_path)
+    network = read(graph_model(nodes, tensors | {"vector": weight(4)}, "o"), tmp_path)
     assert depths(network) == {"live": 0}
-    assert reasons(network) == {
-        "dead": ("3x3", "dead in forward"),
-        "constant": ("3x3", "independent of the input"),
-        "unused": ("3x3", "dead in forward"),
+    assert network.skips == (
+        Skip("dead", "3x3", "dead in forward"),
+        Skip("constant", "3x3", "independent of the input"),
+        Skip("unused", "3x3", "dead in forward"),
+    )
+
+
+@pytest.mark.parametrize("kind", ["transposed", "sound", "body"])
+def test_other_convolutions_are_no_levels(tmp_path, kind):
+    body = helper.make_graph([conv("x", "w", "b")], "body", [], [helper_output("b")])
+    first = {
+        "transposed": conv("x", "w", "a", "ConvTranspose"),
+        "sound": conv("x", "v", "a"),
+        "body": node("If", ["flag"], "a", then_branch=body, else_branch=body),
     }
+    tensors = {"w": weight(3, 3, 3, 3), "v": weight(3, 3, 3), "flag": np.array(True), "last": THREE}
+    network = read(graph_model([first[kind], conv("a", "last", "y")], tensors), tmp_path)
+    assert depths(network) == {"last": 0}
 
 
 def test_other_convolutions_are_skipped_by_name(tmp_path):
@@ -195,6 +209,17 @@ COMPUTED = {
         {"v": np.arange(144, dtype=np.uint8).reshape(4, 4, 3, 3), "s": np.float32(0.5)},
         np.arange(144, dtype=np.float32).reshape(4, 4, 3, 3) / 2,
     ),
+    "gain": ([node("Mul", ["g", "v"], "w")], {"g": weight(4, 1, 1, 1), "v": FOUR}, FOUR * weight(4, 1, 1, 1)),
+    "offset": (
+        [node("ReduceMax", ["table"], "m", keepdims=0), node("Add", ["m", "v"], "w")],
+        {"table": np.arange(500, dtype=np.float32), "v": FOUR},
+        FOUR + 499,
+    ),
+    "steps apart": (
+        [node("Neg", ["v"], "n"), *(node("Relu", ["a"], f"r{i}") for i in range(6)), node("Neg", ["n"], "w")],
+        {"v": FOUR},
+        FOUR,
+    ),
     "weight norm": (
         [
             node("Mul", ["v", "v"], "square"),
@@ -227,6 +252,11 @@ def test_weight_in_a_constant_node(tmp_path):
 
 def test_equal_weights_that_an_exporter_stored_once_stay_two_layers(tmp_path):
     nodes = [node("Identity", ["a"], "b"), conv("x", "stem", "s"), conv("s", "a", "t"), conv("t", "b", "y")]
+    assert depths(read(graph_model(nodes, {"stem": THREE, "a": FOUR}), tmp_path)) == {"stem": 0, "a": 1, "b": 2}
+
+
+def test_weight_computed_from_that_of_another_convolution_has_a_name_of_its_own(tmp_path):
+    nodes = [node("Neg", ["a"], "b"), conv("x", "stem", "s"), conv("s", "a", "t"), conv("t", "b", "y")]
     assert depths(read(graph_model(nodes, {"stem": THREE, "a": FOUR}), tmp_path)) == {"stem": 0, "a": 1, "b": 2}
 
 

@@ -54,6 +54,12 @@ def test_no_model(path, content):
     refuse(path, r"no ONNX model.*it begins with b'")
 
 
+def test_without_a_version(tmp_path):
+    model = small_model()
+    model.ClearField("ir_version")
+    refuse_model(model, tmp_path, "no ONNX model")
+
+
 def test_larger_than_protobuf_can_be(path):
     path.touch()
     with path.open("r+b") as file:

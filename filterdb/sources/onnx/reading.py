@@ -50,15 +50,14 @@ class Reading:
     def name(self, call: ConvolutionNode) -> str:
         """The initialiser that a weight is computed from: one of four dimensions before others, then the largest.
 
-        Exporters store equal weights once and give the others by Identity: these keep the name that Identity makes.
+        Where that is the weight of another convolution (exporters store equal weights once, and hand them on by
+        Identity), the name that the graph gives the weight itself.
         """
         origins = self._origins(call)
         if not origins:
             return call.weight
-        origin = min(origins, key=lambda tensor: (len(tensor.dims) != 4, -math.prod(tensor.dims)))
-        is_alias = self.graph.places[origin.name] == self.graph.places[call.weight]
-        is_shared = is_alias and any(other.weight == origin.name for other in self.graph.convolutions)
-        return call.weight if is_shared else origin.name
+        origin = min(origins, key=lambda tensor: (len(tensor.dims) != 4, -math.prod(tensor.dims))).name
+        return call.weight if any(other.weight == origin for other in self.graph.convolutions) else origin
 
     def skips(self) -> Iterator[Skip]:
         """What convolves, or would, and is not in `convolutions`: nodes in their order, then unused weights."""
