@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from filterdb.cli.output import Format, Output
+from filterdb.errors import UsageError
 from filterdb.query.names import Definition
 
 if TYPE_CHECKING:
@@ -42,8 +43,13 @@ def lake_name(context: typer.Context, lake: str | None) -> str:
 
 
 def lake_directory(context: typer.Context, lake: str | None) -> Path:
-    """The same, as the directory of a lake that is written to."""
-    return Path(lake_name(context, lake))
+    """The same, as the directory of a lake that may be written to; UsageError for an address."""
+    from filterdb.lake.opening import ELSEWHERE
+
+    name = lake_name(context, lake)
+    if ELSEWHERE.match(name):
+        raise UsageError(f"--lake {name}: what lies elsewhere is read only; name a directory")
+    return Path(name)
 
 
 def open_database(

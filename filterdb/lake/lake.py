@@ -32,6 +32,8 @@ class Lake:
     def __init__(self, root: Path, version: int | None = None) -> None:
         self.root = root
         self.directory = root.resolve()
+        if (root / MANIFEST).exists():
+            raise LakeError(f"{root} is a published tree, which is read only; filterdb publish verify checks it")
         if not log.exists(root / "filters"):
             raise LakeError(f"no lake in {root}: ingest something first, or name another with --lake")
         self._version = version

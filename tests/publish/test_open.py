@@ -6,6 +6,7 @@ import shutil
 from urllib.parse import quote
 
 import numpy as np
+import polars as pl
 import pytest
 
 import filterdb
@@ -16,6 +17,7 @@ from filterdb.publish.metadata import Metadata
 from filterdb.publish.tree import write_tree
 from filterdb.sources import download
 from tests.loopback import File, Refusal, loopback
+from tests.publish.conftest import digests
 from tests.publish.hub import Hub
 from tests.publish.web import serve
 
@@ -189,7 +191,23 @@ def test_the_command_line_takes_trees_and_addresses(tree, web, capsys):
         assert cli.run(["--lake", place, "metrics", "w4 > 0", "--by", "dataset", "--format", "json"]) == 0
         answers.append(json.loads(capsys.readouterr().out))
     assert answers[0] == answers[1]
-    assert cli.run(["ingest", "table", "--lake", str(tree), str(tree / "meta/models.parquet")]) != 0
+
+
+def test_nothing_can_be_written_to_a_tree(tree, one_filter, capsys):
+    before = digests(tree)
+    for place, code in ((str(tree), 1), ("https://example.org/toys", 2), ("hf:toys/filters", 2)):
+        assert cli.run(["ingest", "table", "--lake", place, str(one_filter)]) == code
+        assert "read only" in capsys.readouterr().err
+    assert cli.run(["compact", "--lake", str(tree)]) == 1
+    assert "filterdb publish verify checks it" in capsys.readouterr().err
+    assert digests(tree) == before
+
+
+@pytest.fixture
+def one_filter(tmp_path):
+    columns = {"model": ["m"], "dataset": ["d"], "robust": [True], **{f"w{i}": [float(i)] for i in range(9)}}
+    pl.DataFrame(columns).write_parquet(tmp_path / "filters.parquet")
+    return tmp_path / "filters.parquet"
 
 
 def test_queries_cannot_leave_a_tree_elsewhere(web, tmp_path):
