@@ -142,7 +142,7 @@ def zenodo(
             draft=draft,
             new_version_of=new_version_of,
             publish=publish,
-            progress=lambda name: _note(f"sending {name}"),
+            progress=_note,
         )
         return output(format, file).records([asdict(done)])
 
@@ -179,9 +179,11 @@ def _tree(given: Path | None, making: _Making) -> Iterator[Path]:
     """The tree to upload: the one given, or one that is made now and removed afterwards."""
     if given is not None:
         from filterdb.lake.release import is_published
+        from filterdb.publish.verify import ensure_as_published
 
         if not is_published(given):
             raise UsageError(f"--tree {given}: no published tree is there; 'filterdb publish dir {given}' makes one")
+        ensure_as_published(given)
         yield given
         return
     beside = Path(making.lake).resolve().parent

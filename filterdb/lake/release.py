@@ -57,9 +57,11 @@ class Release:
         return [Commit(entry.model, entry.model, self.root / entry.path) for entry in self.filters]
 
     def files(self, name: str) -> list[Path]:
-        """The files of a table."""
+        """The files of a table; a tree has no derived ones."""
         if name == "filters":
             return [self.root / entry.path for entry in self.filters]
+        if name in schema.DERIVED:
+            return []
         return [self.root / table_path(name)]
 
     def bring(self, files: Iterable[str | os.PathLike]) -> None:
@@ -110,7 +112,7 @@ def read_manifest(file: Path) -> tuple[int, list[Entry]]:
         table = pq.read_table(file)
         metadata = table.schema.metadata or {}
         version, form = int(metadata[LAKE_VERSION]), int(metadata[FORMAT_VERSION])
-        entries = [Entry(**row) for row in table.to_pylist()]
+        entries = [Entry(**row) for row in table.cast(schema.table("manifest").arrow).to_pylist()]
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise IntegrityError(f"{file}: not the manifest of a published tree: {error}") from error
     if form > schema.FORMAT_VERSION:

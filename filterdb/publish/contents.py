@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from itertools import islice
-from pathlib import Path
 
 from filterdb.lake import schema
 from filterdb.lake.release import SMALL_TABLES, Entry, table_path
@@ -33,7 +32,7 @@ EXAMPLE_ROWS = 8
 
 @dataclass(frozen=True)
 class Table:
-    """One table of a tree: where it lies (a pattern), its files, rows and bytes."""
+    """One table of a tree: where it lies (a pattern), its rows and bytes."""
 
     name: str
     pattern: str
@@ -41,7 +40,6 @@ class Table:
     columns: tuple[schema.Column, ...]
     rows: int
     bytes: int
-    files: int
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,6 @@ class Example:
 class Contents:
     """A tree whose tables are written and whose documents are not; `entries` are those of its tables."""
 
-    root: Path
     database: Database
     entries: list[Entry]
     metadata: Metadata
@@ -131,4 +128,4 @@ class Contents:
 
 def _table(name: str, pattern: str, entries: list[Entry]) -> Table:
     rows, size = sum(entry.rows or 0 for entry in entries), sum(entry.bytes for entry in entries)
-    return Table(name, pattern, schema.table(name).meaning, columns(name), rows, size, len(entries))
+    return Table(name, pattern, schema.table(name).meaning, columns(name), rows, size)

@@ -77,7 +77,7 @@ def text(contents: Contents) -> str:
         "license": _licences(contents),
         "creator": [_creator(author) for author in metadata.authors],
         "keywords": list(metadata.keywords),
-        "url": metadata.url or f"https://arxiv.org/abs/{PAPER_ARXIV}",
+        **({"url": metadata.url} if metadata.url else {}),
         "citeAs": cite_as(),
         "distribution": [*map(_file, contents.entries), _filters(contents.tables[0])],
         "recordSet": [_records(table) for table in contents.tables],

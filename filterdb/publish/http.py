@@ -41,7 +41,10 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 @dataclass(frozen=True)
 class Api:
-    """A web API at `url`. The token goes into one header of each request, and into no message."""
+    """A web API at `url`, in JSON. The token goes into one header of each request, and into no message.
+
+    Paths are given part by part. A request is repeated while its failure may pass; Refused is the last word.
+    """
 
     url: str
     token: str | None = field(default=None, repr=False)
@@ -59,14 +62,14 @@ class Api:
         self._json("DELETE", path)
 
     def put_file(self, *path: str, file: Path) -> dict:
-        """Send the content of `file`; from its beginning at every attempt."""
+        """Send the content of `file`, from its beginning at every attempt."""
         return self._json("PUT", path, file=file)
 
     def address(self, *path: str) -> str:
+        """Where `path` is."""
         return f"{self.url}/{'/'.join(quote(part, safe='') for part in path)}"
 
     def _json(self, method: str, path: tuple[str, ...], *, body: object = None, file: Path | None = None) -> dict:
-        """The answer as JSON, after as many attempts as it takes; Refused when there is none to be had."""
         failures = 0
         while True:
             try:

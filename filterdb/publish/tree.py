@@ -55,7 +55,7 @@ def _write_tables(database: Database, root: Path, gate: Gate, profile: Profile) 
 def _write_documents(root: Path, metadata: Metadata, gate: Gate) -> None:
     with Database(root, threads=1) as database:
         release = database.lake
-        contents = Contents(root, database, release.entries, metadata, gate.left_out)
+        contents = Contents(database, release.entries, metadata, gate.left_out)
         documents = dict(_documents(contents))
     for name, text in documents.items():
         (root / name).write_text(text, encoding="utf-8")

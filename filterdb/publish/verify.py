@@ -10,10 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from filterdb.errors import IntegrityError
 from filterdb.lake.names import MANIFEST
 from filterdb.lake.release import Entry, Release, table_path, wrong_appearance
 from filterdb.parallel import ordered_map
-from filterdb.publish.manifest import SUMS, digests
+from filterdb.publish.manifest import SUMS, digests, files_below
 
 WEIGHTS = [f"w{i}" for i in range(9)]
 
@@ -58,6 +59,14 @@ def verify(root: Path, threads: int | None = None) -> Verification:
         n_bytes=sum(entry.bytes for entry in release.entries),
         problems=tuple(sorted(problems, key=lambda problem: problem.path)),
     )
+
+
+def ensure_as_published(root: Path) -> None:
+    """Raise IntegrityError if the tree in `root` is not what was published, or holds anything beside it."""
+    listed = {entry.path for entry in Release(root).entries} | {MANIFEST, SUMS}
+    strays = [Problem(path, "is not in the manifest") for path in files_below(root) if path not in listed]
+    for problem in (*strays, *verify(root).problems):
+        raise IntegrityError(f"{root}: {problem.path} {problem.problem}; publish the lake again")
 
 
 def _wrong_file(root: Path):  # noqa: ANN202 (a function of an entry)

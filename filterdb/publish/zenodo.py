@@ -18,7 +18,7 @@ from filterdb.publish.metadata import PAPER_ARXIV, PAPER_DATA_DOI
 from filterdb.sources.download import fetch
 
 ZENODO, SANDBOX = "https://zenodo.org", "https://sandbox.zenodo.org"
-MOST_FILES, MOST_BYTES = 100, 50_000_000_000
+MOST_BYTES = 50_000_000_000
 TRIES = 3
 """How often a file is sent whose checksum comes back wrong."""
 
@@ -57,31 +57,27 @@ def deposit(
     draft: str | None = None,
     new_version_of: str | None = None,
     publish: bool = False,
-    progress: Progress = lambda name: None,
+    progress: Progress = lambda text: None,
 ) -> Deposited:
     """Put the tree in `root` into a draft; with `publish`, make it public for good.
 
     `draft` goes on with one that was begun; `new_version_of` begins the next version of a record.
-    Files whose MD5 is there already are not sent; others in the draft are removed. Raises
-    UsageError without a token, FilterdbError that names the draft and says what is in it.
+    Files whose MD5 is there already are not sent; others in the draft are removed. `progress` is told
+    of the draft and of every file sent. Raises UsageError without a token, FilterdbError that names
+    the draft and says what is in it.
     """
     if zenodo.token is None:
         raise UsageError("Zenodo wants a token with the scopes deposit:write and deposit:actions: set ZENODO_TOKEN")
     packages = archives.packages(root)
     metadata = record(json.loads((root / "croissant.json").read_text("utf-8")))
     id = draft or _begin(zenodo, metadata, new_version_of)
+    progress(f"draft {id}; --draft {id} goes on with it")
     try:
         zenodo.put("records", id, "draft", body=metadata)
-        there = _entries(zenodo, id)
-        for stranger in there.keys() - {package.name for package in packages}:
-            zenodo.delete("records", id, "draft", "files", stranger)
-        n_sent = sum(_bring(zenodo, id, root, package, there.get(package.name), progress) for package in packages)
-        answer = (
-            zenodo.post("records", id, "draft", "actions", "publish") if publish else zenodo.get("records", id, "draft")
-        )
+        n_sent = _fill(zenodo, id, root, packages, progress)
+        url = _finish(zenodo, id, publish)
     except FilterdbError as error:
         raise type(error)(f"{error}; {_state(zenodo, id, packages)}") from error
-    url = answer.get("links", {}).get("self_html", zenodo.address("records", id))
     return Deposited(id, url, len(packages), n_sent, publish)
 
 
@@ -128,6 +124,21 @@ def _begin(zenodo: Api, metadata: dict, new_version_of: str | None) -> str:
     return str(zenodo.post("records", new_version_of, "versions")["id"])
 
 
+def _fill(zenodo: Api, id: str, root: Path, packages: list[Package], progress: Progress) -> int:
+    """Make the draft hold `packages` and nothing else; how many had to be sent."""
+    there = _entries(zenodo, id)
+    for stranger in there.keys() - {package.name for package in packages}:
+        zenodo.delete("records", id, "draft", "files", stranger)
+    return sum(_bring(zenodo, id, root, package, there.get(package.name), progress) for package in packages)
+
+
+def _finish(zenodo: Api, id: str, publish: bool) -> str:
+    """Make the draft public, if asked to; where people find it."""
+    draft = ("records", id, "draft")
+    answer = zenodo.post(*draft, "actions", "publish") if publish else zenodo.get(*draft)
+    return answer.get("links", {}).get("self_html", zenodo.address("records", id))
+
+
 def _bring(zenodo: Api, id: str, root: Path, package: Package, there: dict | None, progress: Progress) -> bool:
     """Make sure that the draft holds `package`, of which `there` is what it has; whether it had to be sent."""
     with tempfile.TemporaryDirectory(dir=root.parent, prefix=".packing-") as folder:
@@ -135,7 +146,7 @@ def _bring(zenodo: Api, id: str, root: Path, package: Package, there: dict | Non
         md5 = digests(file)[1]
         if there is not None and _checksum(there) == md5:
             return False
-        progress(package.name)
+        progress(f"sending {package.name}")
         for attempt in range(TRIES):
             if _send(zenodo, id, package.name, file, replace=there is not None or attempt > 0) == md5:
                 return True

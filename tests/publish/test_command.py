@@ -1,6 +1,7 @@
 """`publish dir` as a user sees it; the other commands are beside their servers."""
 
 import json
+import shutil
 
 import pytest
 
@@ -45,11 +46,15 @@ def test_options_reach_the_tree(run, tmp_path, release_file):
         (("dir", "{tmp}"), "is no published tree"),
         (("hf", "x/y", "--tree", "{tmp}", "--dry-run"), "no published tree is there; 'filterdb publish dir"),
         (("zenodo", "--tree", "{tmp}"), "no published tree is there"),
+        (("zenodo", "--tree", "{edited}"), "README.md has "),
+        (("hf", "x/y", "--tree", "{littered}"), "notes.txt is not in the manifest; publish the lake again"),
     ],
 )
-def test_mistakes_are_one_line(run, tmp_path, arguments, message):
-    (tmp_path / "something").write_text("x")
-    code, out, err = run(*(argument.format(tmp=tmp_path) for argument in arguments))
+def test_mistakes_are_one_line(run, tree, tmp_path, arguments, message):
+    edited, littered = (shutil.copytree(tree, tmp_path / name) for name in ("edited", "littered"))
+    (edited / "README.md").write_text("mine")
+    (littered / "notes.txt").write_text("mine")
+    code, out, err = run(*(argument.format(tmp=tmp_path, edited=edited, littered=littered) for argument in arguments))
     assert code != 0
     assert out == ""
     assert message in err

@@ -142,6 +142,14 @@ def test_a_manifest_without_a_table_is_refused(damaged):
         verify(damaged)
 
 
+def test_a_manifest_with_other_columns_is_refused(damaged):
+    file = damaged / "MANIFEST.parquet"
+    table = pq.read_table(file)
+    pq.write_table(table.rename_columns(["file", *table.column_names[1:]]), file)
+    with pytest.raises(IntegrityError, match="not the manifest of a published tree"):
+        verify(damaged)
+
+
 def test_the_command_says_what_is_wrong_and_ends_with_4(damaged, capsys):
     assert cli.run(["publish", "verify", str(damaged)]) == 0
     assert "all as published" in capsys.readouterr().err
