@@ -1,6 +1,7 @@
 """The command line: thin commands over the library, one place for errors and exit codes."""
 
 import os
+import signal
 import sys
 import warnings
 
@@ -10,11 +11,23 @@ ERROR, USAGE, PART_FAILED, INTERRUPTED = 1, 2, 3, 130
 def main() -> None:
     """The entry point `filterdb`."""
     warnings.filterwarnings("ignore", category=FutureWarning)  # torch's and timm's notes to their own authors
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # what is done is done
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
     """Run one command; return its exit code. Every foreseen error is one line on stderr."""
+    try:
+        code = _run(arguments)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    if code == INTERRUPTED:  # which typer too makes of an interruption
+        _fail("interrupted; what was finished is kept, run the same command again to go on", code)
+    return code
+
+
+def _run(arguments: list[str]) -> int:
     import typer
 
     from filterdb.cli.app import app
@@ -28,11 +41,13 @@ def run(arguments: list[str]) -> int:
         return _usage(error.format_message())
     except FilterdbError as error:
         return _fail(error, error.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
-        return _fail("interrupted; what was finished is kept, run the same command again to go on", INTERRUPTED)
+    except typer.Abort:
+        return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ERROR
+    except UnicodeError as error:
+        return _fail(f"an argument or a file is not valid UTF-8: {error}", USAGE)
     except (OSError, MemoryError) as error:
         return _fail(error or "out of memory: try --memory-limit and fewer --threads", ERROR)
 

@@ -1,10 +1,12 @@
 """Many networks into one lake: each on its own, so that one that fails stops none of the others."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from filterdb.errors import FilterdbError
+from filterdb.errors import FilterdbError, IntegrityError, LakeError
+from filterdb.lake.compact import MANY, compact
 from filterdb.lake.lake import Lake
 from filterdb.lake.log import exists
 from filterdb.lake.writer import write_failures, write_network, write_pairs
@@ -38,22 +40,40 @@ def ingest(
 
     The lake in `root` is made, if need be, when the first network has loaded. `pairs` are rows of the
     table `pairs`; each shows once both its networks are there. A network that fails is recorded in
-    `skips` and the next one is taken. `progress` is called with the model and its filters written so
-    far and in all.
+    `skips` and the next one is taken; LakeError or IntegrityError, about the lake itself, end it all.
+    At the end, small tables of many files are compacted. `progress` is called with the model and its
+    filters written so far and in all.
     """
     lake: Lake | None = Lake(root) if exists(root / "filters") else None
     failed: list[Report] = []
     for job in jobs:
         try:
             network = job.load()
-            lake = lake or Lake.create(root)
-            yield _write(lake, network, replace, threads, progress)
+            with _lake_errors(root):
+                lake = lake or Lake.create(root)
+                yield _write(lake, network, replace, threads, progress)
+        except (LakeError, IntegrityError):
+            raise  # about the lake: other networks would fare no better
         except FilterdbError as error:
             failed.append(Report(job.model, "failed", error=error))
             yield failed[-1]
     if lake is not None:
-        write_pairs(lake, pairs)
-        write_failures(lake, [(report.model, str(report.error)) for report in failed])
+        with _lake_errors(root):
+            write_pairs(lake, pairs)
+            write_failures(lake, [(report.model, str(report.error)) for report in failed])
+            compact(lake, at_least=MANY)
+
+
+@contextmanager
+def _lake_errors(root: Path) -> Iterator[None]:
+    """A full or read-only disk as one clear line."""
+    try:
+        yield
+    except OSError as error:
+        raise LakeError(
+            f"cannot write to {root}: {error.strerror or error}; finished networks are kept, run the same command "
+            "again to go on"
+        ) from error
 
 
 def _write(lake: Lake, network: Network, replace: bool, threads: int, progress: Progress) -> Report:

@@ -59,19 +59,25 @@ def write_network(
     ingest_id = uuid4().hex
     file, layer_rows, sha256 = _write_filters(lake.root / "filters", network, ingest_id, threads, progress)
     model_row = rows.model_row(network, ingest_id, sha256, datetime.now(UTC).replace(tzinfo=None))
-    _append(lake, "layers", layer_rows, ingest_id)
-    _append(lake, "skips", rows.skip_rows(network, ingest_id), ingest_id)
-    _append(lake, "models", [model_row], ingest_id)
+    try:
+        _append(lake, "layers", layer_rows, ingest_id)
+        _append(lake, "skips", rows.skip_rows(network, ingest_id), ingest_id)
+        _append(lake, "models", [model_row], ingest_id)
+    except BaseException:
+        (lake.directory / "filters" / file.path).unlink(missing_ok=True)
+        raise
     try:
         _commit(lake, file, network, ingest_id, present)
     except AlreadyThere:
+        (lake.directory / "filters" / file.path).unlink(missing_ok=True)
         return write_network(lake, network, replace=replace, threads=threads, progress=progress)
     return Outcome.WRITTEN if present is None else Outcome.REPLACED
 
 
 def write_pairs(lake: Lake, pairs: Sequence[dict[str, object]]) -> None:
     """Record which normal network is the counterpart of which robust one (table `pairs`); known pairs stay."""
-    files = lake.log("pairs").files()
+    files = lake.files("pairs")
+    lake.bring(files)
     known = pa.concat_tables(map(pq.read_table, files)).to_pylist() if files else []
     _append(lake, "pairs", [pair for pair in pairs if pair not in known], uuid4().hex)
 
