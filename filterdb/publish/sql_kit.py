@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from filterdb import resources
 from filterdb.lake import schema
 from filterdb.lake.release import table_path
 from filterdb.query import connection
@@ -24,7 +25,7 @@ def macros() -> str:
 
 def tree() -> str:
     """filterdb.sql: macros, and the views models, layers, filters, pairs, skips and filter_facts."""
-    return TREE_TITLE + "\n".join((*connection.macros(), *_stored(), *connection.views()))
+    return TREE_TITLE + "\n".join((*connection.macros(), *_stored(), *_views()))
 
 
 def _stored() -> Iterator[str]:
@@ -36,3 +37,9 @@ def _stored() -> Iterator[str]:
     for name in schema.TABLES:
         source = literal(DATA if name == "filters" else table_path(name))
         yield connection.stored_view(name, source, published=True).replace("CREATE", "CREATE OR REPLACE", 1) + ";"
+
+
+def _views() -> Iterator[str]:
+    """The views over what a tree has; tables derived from these stay in the lake."""
+    for name in (*schema.TABLES, "filter_facts"):
+        yield (resources.directory("schema") / "views" / f"{name}.sql").read_text("utf-8")
