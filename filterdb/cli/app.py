@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from filterdb import __version__
-from filterdb.cli import ask, compare, demo, ingest, publish, queries, tend, train
+from filterdb.cli import ask, compare, demo, ingest, publish, queries, report, tend, train
 
 app = typer.Typer(
     name="filterdb",
@@ -50,6 +50,7 @@ app.command("compact")(tend.compact)
 app.command("vacuum")(tend.vacuum)
 app.command("doctor")(tend.doctor)
 app.command("compare")(compare.compare)
+app.command("report")(report.report)
 app.add_typer(train.app, name="train")
 app.add_typer(publish.app, name="publish")
 app.command("sql-kit")(publish.sql_kit)

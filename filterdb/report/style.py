@@ -103,6 +103,8 @@ def save(figure: Figure, path: Path, formats: tuple[str, ...] = tuple(FORMATS)) 
     path.parent.mkdir(parents=True, exist_ok=True)
     written = [path.with_name(f"{path.name}.{suffix}") for suffix in formats]
     with rc_context(STYLE):
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # arranged once, not again for each format
         for file in written:
             figure.savefig(file, **FORMATS[file.suffix[1:]])
     return written

@@ -1,0 +1,162 @@
+"""Figure 7: sparsity, variance entropy and orthogonality by depth."""
+
+from collections.abc import Iterator, Mapping
+from math import isfinite
+
+import numpy as np
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.cbook import boxplot_stats
+from matplotlib.figure import Figure
+
+from filterdb.query.names import Definition
+from filterdb.report import published
+from filterdb.report.charts import PAPER, depth_axis, kind_handles, say, stamped
+from filterdb.report.effects import mean_difference
+from filterdb.report.part import Part
+from filterdb.report.pictures import METRICS, POSITIONS
+from filterdb.report.study import DEPTHS, Study
+from filterdb.report.style import COLUMN, PAGE, colour, new_figure, styled
+from filterdb.report.words import dataset_name, listed, number
+
+TITLE = "Figure 7: quality of the filters by depth"
+Boxes = Mapping[str, Mapping[str, Mapping[int, np.ndarray]]]
+"""Values of networks by metric, kind of network and depth decile."""
+PaperMeans = Mapping[tuple[str, str, str, int], float]
+"""By metric, data set, kind of network and depth decile."""
+
+
+def part(study: Study) -> Part:
+    """Boxes over pairs, or over networks where a data set has no pairs."""
+    frame = study.frame("paper/fig7_quality")
+    found = {dataset: boxes(frame.filter(pl.col("dataset").eq_missing(dataset))) for dataset in study.datasets}
+    shown = {dataset_name(name): one for name, one in found.items() if _has_depths(one)}
+    return Part(
+        name="fig7",
+        title=TITLE,
+        caption=_caption(study, frame),
+        figures={"fig7": stamped(draw(shown, _paper_means(shown)), study.stamp())} if shown else {},
+        numbers={"fig7": frame},
+        notes=tuple(_notes(study, found)),
+    )
+
+
+def boxes(frame: pl.DataFrame) -> Boxes:
+    """Values of a data set, each as often as its network counts; only those that are known."""
+    found: dict[str, dict[str, dict[int, list[float]]]] = {metric: {} for metric in METRICS}
+    for row in frame.sort("depth_decile").to_dicts():
+        for metric in METRICS:
+            if row["depth_decile"] is not None and row[metric] is not None and row["times"]:
+                by_decile = found[metric].setdefault(row["kind"], {})
+                by_decile.setdefault(row["depth_decile"], []).extend([row[metric]] * row["times"])
+    return found
+
+
+@styled
+def draw(by_dataset: Mapping[str, Boxes], paper: PaperMeans) -> Figure:
+    """A row for each metric, a column for each data set.
+
+    Boxes span the quartiles about a line at the median, whiskers reach 1.5 times as far at most; the paper's
+    means are marked beside them.
+    """
+    figure = new_figure(COLUMN if len(by_dataset) == 1 else PAGE, 0.45 + 1.15 * len(METRICS))
+    panels = figure.subplots(len(METRICS), len(by_dataset), sharex=True, sharey="row", squeeze=False)
+    kinds = sorted({kind for one in by_dataset.values() for by_kind in one.values() for kind in by_kind})
+    for row, (metric, name) in zip(panels, METRICS.items(), strict=True):
+        for axes, (dataset, one) in zip(row, by_dataset.items(), strict=True):
+            _draw_kinds(axes, one[metric], kinds)
+            _draw_paper(axes, {key[2:]: value for key, value in paper.items() if key[:2] == (metric, dataset)}, kinds)
+        row[0].set_ylabel(name)
+    for axes, dataset in zip(panels[0], by_dataset, strict=True):
+        axes.set_title(dataset, pad=3)
+    for axes in panels[-1]:
+        depth_axis(axes)
+    handles = kind_handles(kinds, paper=bool(paper))
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
+    return figure
+
+
+def _draw_kinds(axes: Axes, by_kind: Mapping[str, Mapping[int, np.ndarray]], kinds: list[str]) -> None:
+    for kind, by_decile in by_kind.items():
+        _draw_boxes(axes, by_decile, colour(kind, kinds), _shift(kind, kinds), 0.62 / len(kinds))
+    if not any(by_kind.values()):
+        say(axes, "not known")
+    axes.grid(axis="y")
+
+
+def _shift(kind: str, kinds: list[str]) -> float:
+    return 0.8 / len(kinds) * (kinds.index(kind) - (len(kinds) - 1) / 2)
+
+
+def _draw_boxes(axes: Axes, by_decile: Mapping[int, np.ndarray], shade: str, shift: float, width: float) -> None:
+    places = np.array([POSITIONS[decile] for decile in by_decile]) + shift
+    stats = boxplot_stats(list(by_decile.values()))
+    low, lower, middle, upper, high = (
+        np.array([box[name] for box in stats]) for name in ("whislo", "q1", "med", "q3", "whishi")
+    )
+    axes.bar(places, upper - lower, width, bottom=lower, color=shade, alpha=0.6)
+    axes.vlines(np.tile(places, 2), [*low, *upper], [*lower, *high], color=shade, linewidth=0.6)
+    axes.hlines(middle, places - width / 2, places + width / 2, color="#222222", linewidth=0.9)
+    outside = [(place, value) for place, box in zip(places, stats, strict=True) for value in box["fliers"]]
+    axes.plot(*zip(*outside, strict=True) if outside else ([], []), ".", color=shade, markersize=1.6, markeredgewidth=0)
+
+
+def _draw_paper(axes: Axes, means: Mapping[tuple[str, int], float], kinds: list[str]) -> None:
+    for kind in kinds:
+        at = {POSITIONS[decile] + _shift(kind, kinds): value for (of, decile), value in means.items() if of == kind}
+        style = PAPER | {"markersize": 2.2, "markeredgecolor": colour(kind, kinds), "markerfacecolor": "white"}
+        axes.plot(list(at), list(at.values()), **style)
+
+
+def _paper_means(shown: Mapping[str, Boxes]) -> PaperMeans:
+    return {
+        (metric, dataset, "robust" if robust else "normal", decile): value
+        for (metric, dataset, robust, decile), value in published.metrics_by_depth().items()
+        if dataset in shown
+    }
+
+
+def _has_depths(one: Boxes) -> bool:
+    return any(by_decile for by_kind in one.values() for by_decile in by_kind.values())
+
+
+def matrix(frame: pl.DataFrame, models: tuple[str, ...], metric: str) -> np.ndarray:
+    """(n, 12) the metric of each network by depth decile, the last column where depth is unknown; NaN for none."""
+    values = np.full((len(models), len(DEPTHS) + 1), np.nan)
+    position = {model: number for number, model in enumerate(models)}
+    for model, decile, value in frame["model", "depth_decile", metric].rows():
+        if model in position and value is not None:
+            values[position[model], len(DEPTHS) if decile is None else decile] = value
+    return values
+
+
+def _caption(study: Study, frame: pl.DataFrame) -> str:
+    differences = []
+    for collection in study.collections():
+        of_metrics = []
+        for metric, name in METRICS.items():
+            values = matrix(frame, collection.models, metric)
+            difference = mean_difference(values, collection.times[None], collection.robust)[0]
+            if isfinite(difference):
+                of_metrics.append(f"{name} {number(abs(difference))} {'higher' if difference > 0 else 'lower'}")
+        if of_metrics:
+            differences.append(f"on {dataset_name(collection.dataset)} {listed(of_metrics)}")
+    entropy = "as they are" if study.choice.definition is Definition.PAPER else "scaled to a largest weight of 1"
+    first = f"Boxes are over networks, and variance entropy is that of the filters {entropy}."
+    if not differences:
+        return f"{first} There are no two kinds of trained networks to compare."
+    return f"{first} Robust minus normal, in the mean over depths: {'; '.join(differences)}."
+
+
+def _notes(study: Study, found: Mapping[str | None, Boxes]) -> Iterator[str]:
+    for dataset, one in found.items():
+        name, collection = dataset_name(dataset), study.collection(dataset)
+        if not _has_depths(one):
+            yield f"{name}: the depths of its layers are not known; differences are those of all layers"
+        missing = [kind for kind, n in (("robust", collection.n_robust), ("normal", collection.n_normal)) if not n]
+        if missing:
+            yield f"{name}: no {listed(missing, 'and no')} networks"
+        if _has_depths(one) and not any(0 in by_decile for by_decile in one["sparsity"].values()):
+            yield f"{name}: no network begins with a 3×3 convolution"
+        if any(one["sparsity"].values()) and not any(one["orthogonality"].values()):
+            yield f"{name}: orthogonality is not known, its layers are not whole"
