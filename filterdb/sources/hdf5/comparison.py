@@ -51,7 +51,8 @@ def check(path: str | Path, layers: Iterable[Mapping[str, object]]) -> list[Comp
     """
     ours = {(row["model"], row["layer"]): row for row in layers}
     with opened(unpacked(path)) as file:
-        return [_compare(quantity, stated, ours) for quantity, stated in _stated(file)]
+        stated = list(_stated(file))
+    return [_compare(quantity, values, ours) for quantity, values in stated]
 
 
 def _compare(
