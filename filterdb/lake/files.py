@@ -40,6 +40,7 @@ class ParquetSink:
             write_statistics=True,
             store_schema=False,
         )
+        self._metadata = schema.metadata or {}
         self.rows = 0
 
     def write(self, table: pa.Table) -> None:
@@ -47,6 +48,7 @@ class ParquetSink:
         self.rows += table.num_rows
 
     def close(self) -> None:
+        self._writer.add_key_value_metadata(self._metadata)
         self._writer.close()
 
 

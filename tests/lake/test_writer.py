@@ -73,6 +73,15 @@ def test_floats_are_plain_and_every_page_is_indexed(lake):
     assert all(column.has_offset_index and column.has_column_index for column in columns.values())
 
 
+def test_every_file_says_of_which_table_and_format_version_it_is(lake):
+    write_network(lake, random_network("a"))
+    for name in ("models", "layers", "skips", "filters"):
+        (file,) = lake.log(name).files()
+        metadata = pq.read_metadata(file).metadata
+        assert metadata[b"filterdb.table"] == name.encode()
+        assert metadata[b"filterdb.format_version"] == b"1"
+
+
 def test_row_groups_hold_whole_layers_or_parts_of_one(lake, monkeypatch):
     monkeypatch.setattr(writer.rows, "ROW_GROUP_ROWS", 40)
     monkeypatch.setattr(writer.rows, "SMALL_ROW_GROUP_ROWS", 20)
