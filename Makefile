@@ -9,7 +9,7 @@ demo: $(READY)
 	$(BIN)/filterdb demo
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 lint: $(READY)
 	$(BIN)/ruff check .
