@@ -64,7 +64,7 @@ def default(parameter) -> str:
 def tables() -> Iterator[str]:
     yield "## Tables\n"
     yield "Columns that views hide are marked. `layers` also shows the columns of its network in `models`."
-    for name in schema.TABLES:
+    for name in schema.ALL:
         table = schema.table(name)
         yield f"\n### `{name}`\n\n{table.meaning}\n\n| column | type | unit | meaning |\n|---|---|---|---|"
         for column in table.columns:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from filterdb import __version__
-from filterdb.cli import ask, compare, demo, ingest, publish, queries, report, tend, train
+from filterdb.cli import ask, basis, compare, demo, ingest, publish, queries, report, tend, train
 
 app = typer.Typer(
     name="filterdb",
@@ -45,6 +45,7 @@ app.add_typer(queries.app, name="queries")
 app.command("pca")(ask.pca)
 app.command("metrics")(ask.metrics)
 app.command("kl")(ask.kl)
+app.add_typer(basis.app, name="basis")
 app.command("verify")(tend.verify)
 app.command("compact")(tend.compact)
 app.command("vacuum")(tend.vacuum)

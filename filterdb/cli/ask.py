@@ -121,7 +121,9 @@ def kl(
     by: ByOption = None,
     basis: Annotated[
         str | None,
-        typer.Option(metavar="SPLIT|FILE", help="Basis: a split, or a .json written by pca [default: of both]."),
+        typer.Option(
+            metavar="NAME|SPLIT|FILE", help="Registered, of a split, or a .json written by pca [default: of both]."
+        ),
     ] = None,
     lake: LakeOption = None,
     version: VersionOption = None,
@@ -155,9 +157,9 @@ def _pca_record(split: "Split", definition: Definition) -> dict[str, object]:
     }
 
 
-def _basis(database: "Database", basis: str) -> "Split | PCA":
+def _basis(database: "Database", basis: str) -> "Split | PCA | str":
     if not basis.endswith(".json"):
-        return database.split(basis)
+        return basis if basis in database.bases else database.split(basis)
     from filterdb.analysis import PCA
 
     try:

@@ -5,6 +5,7 @@ checked again and retried, so that any number of writers may share a lake.
 """
 
 import json
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from deltalake.transaction import AddAction, RemoveAction
 from filterdb.errors import IntegrityError, LakeError
 from filterdb.lake import commits
 from filterdb.lake.commits import DataFile
+from filterdb.lake.schema import DERIVED, TABLES
 from filterdb.lake.seen import Seen
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 FORMAT_PROPERTY = "filterdb.formatVersion"
 CONFIGURATION = {"delta.enableExpiredLogCleanup": "false"}
 COMMIT_ATTEMPTS = 100
+COLOUR = re.compile(r"\x1b\[\d*m")
+STACK = re.compile(r"\d+: |at ")
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class TableLog:
                 )
             except (DeltaError, OSError) as error:
                 if not exists(directory):
-                    raise LakeError(f"cannot create the table {directory}: {first_line(error)}") from error
+                    raise LakeError(f"cannot create the table {directory}: {brief(error)}") from error
             commits.write_head(directory, 0)
         return cls(directory)
 
@@ -147,7 +151,7 @@ class TableLog:
                 time.sleep(uniform(0, 0.01 * min(attempt + 1, 20)))
                 self.refresh()
             except (DeltaError, OSError) as error:
-                raise LakeError(f"cannot commit to {self.directory}: {first_line(error)}") from error
+                raise LakeError(f"cannot commit to {self.directory}: {brief(error)}") from error
         raise LakeError(
             f"{self.directory}: no commit after {COMMIT_ATTEMPTS} attempts; are others still writing? run again"
         )
@@ -182,14 +186,20 @@ class TableLog:
         Seen(self.directory).add([self.directory / file.path for file in added])
 
 
+def tables(root: Path) -> tuple[str, ...]:
+    """The tables of the lake in `root`: those that it must have, and the derived ones that it has."""
+    return (*TABLES, *(name for name in DERIVED if exists(root / name)))
+
+
 def exists(directory: Path) -> bool:
     """Whether a table lies in `directory`."""
     return (directory / "_delta_log").is_dir() and commits.newest(directory) >= 0
 
 
-def first_line(error: Exception) -> str:
-    """What the Delta library says was wrong, without its stack."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+def brief(error: Exception) -> str:
+    """What the Delta library says was wrong and why, in one line, without colours and without its stack."""
+    lines = (line.strip(" ↳>-") for line in COLOUR.sub("", str(error)).splitlines())
+    return ": ".join(line for line in lines if line and not STACK.match(line))[:400] or type(error).__name__
 
 
 def _refuse_links(directory: Path) -> None:
@@ -214,7 +224,7 @@ def _load(directory: Path, version: int | None) -> DeltaTable:
     try:
         return DeltaTable(directory, version=version)
     except (DeltaError, OSError) as error:
-        message = f"the commit log of {directory.name} cannot be read ({first_line(error)}): run filterdb verify"
+        message = f"the commit log of {directory.name} cannot be read ({brief(error)}): run filterdb verify"
         raise IntegrityError(message) from error
 
 

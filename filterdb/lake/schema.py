@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 TABLES = ("models", "layers", "pairs", "skips", "filters")
+DERIVED = ("bases", "histograms")
+"""Tables that a lake need not have: all that they hold follows from the others."""
+ALL = (*TABLES, *DERIVED)
 
 MOMENT_NAMES = ("n", *(f"s{i}" for i in range(9)), *(f"c{i}{j}" for i in range(9) for j in range(i, 9)))
 ARROW_TYPES = {
@@ -24,7 +27,7 @@ ARROW_TYPES = {
     "DOUBLE": "float64",
     "TIMESTAMP": "timestamp[us]",
 }
-COLUMN = re.compile(r"^ {4}(\w+) (\w+)( NOT NULL)?,? +-- ([^|]+?) \| (.+)$")
+COLUMN = re.compile(r"^ {4}(\w+) (\w+(?:\[\])?)( NOT NULL)?,? +-- ([^|]+?) \| (.+)$")
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class Table:
         import pyarrow as pa
 
         types = {sql: pa.type_for_alias(alias) for sql, alias in ARROW_TYPES.items()}
+        types |= {f"{sql}[]": pa.list_(kind) for sql, kind in types.items()}
         fields = [pa.field(c.name, types[c.sql_type], c.nullable) for c in self.columns]
         return pa.schema(fields, {"filterdb.table": self.name, "filterdb.format_version": str(FORMAT_VERSION)})
 

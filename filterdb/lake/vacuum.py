@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from filterdb.lake import commits, schema
+from filterdb.lake import commits
 from filterdb.lake.lake import Lake
+from filterdb.lake.log import tables
 
 RETENTION = timedelta(days=7)
 LONGEST_WRITE = timedelta(days=1)
@@ -32,7 +33,7 @@ def superfluous(lake: Lake, retention: timedelta = RETENTION, now: float | None 
     Raises IntegrityError if a commit cannot be read: then it is not known what is needed.
     """
     time_now = time.time() if now is None else now
-    return [file for name in schema.TABLES for file in _in_table(lake.directory / name, time_now, retention)]
+    return [file for name in tables(lake.directory) for file in _in_table(lake.directory / name, time_now, retention)]
 
 
 def _in_table(directory: Path, now: float, retention: timedelta) -> Iterator[Superfluous]:

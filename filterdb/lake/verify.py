@@ -47,7 +47,7 @@ def verify(root: Path, progress: Progress = lambda done, total: None) -> Finding
     if not any(log.exists(root / name) or (root / name / commits.HEAD).exists() for name in schema.TABLES):
         raise LakeError(f"no lake in {root}: nothing to verify")
     directory = root.resolve()
-    order = sorted(schema.TABLES, key="filters".__ne__)  # first what decides: rows of later networks do no harm
+    order = sorted(log.tables(directory), key="filters".__ne__)  # first what decides: rows of later networks do no harm
     audits = {name: audit(directory / name) for name in order}
     damage = [found for table in audits.values() for found in table.damage]
     for name, table in audits.items():

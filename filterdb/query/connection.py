@@ -15,7 +15,7 @@ from filterdb.lake.lake import Lake
 from filterdb.lake.release import Release
 from filterdb.query.quoting import identifier, literal
 
-VIEWS = ("models", "layers", "filters", "pairs", "skips", "filter_facts")
+VIEWS = (*schema.ALL, "filter_facts")
 LEFT_OUT = {
     "models": "model AS ingest_id, ",
     "layers": "model AS ingest_id, (sum(n_filters) OVER before)::BIGINT - n_filters AS first_row, ",
@@ -96,7 +96,7 @@ def _stored_tables(lake: Lake | Release) -> Iterator[str]:
     if commits:
         rows = ", ".join(f"({literal(c.ingest_id)}, {literal(c.model)}, {literal(str(c.file))})" for c in commits)
         yield f"INSERT INTO stored.commits VALUES {rows}"
-    for name in schema.TABLES:
+    for name in schema.ALL:
         if name != "filters":
             lake.bring(lake.files(name))
         yield _stored_table(lake, name)
@@ -107,7 +107,7 @@ def _refuse_other_columns(connection: duckdb.DuckDBPyConnection, lake: Lake | Re
         "SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE schema_name = 'stored'"
     ).fetchall()
     found = {(table, column): kind for table, column, kind in rows}
-    for table in map(schema.table, schema.TABLES):
+    for table in map(schema.table, schema.ALL):
         for column in table.columns:
             kind = found.get((table.name, column.name))
             if kind != column.sql_type:

@@ -4,7 +4,8 @@ import os
 import re
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -21,12 +22,13 @@ if TYPE_CHECKING:
     import polars as pl
 
     from filterdb.analysis import PCA, Moments
+    from filterdb.query.bases import Basis
 
 By = str | Sequence[str]
 BATCH = 10_000
 FILTERS = re.compile(r"\bfilters\b|filter_facts|query|parquet", re.IGNORECASE)
 """What a statement must mention to reach the files of filters: the views, a query made up as it runs, a file."""
-SMALL_TABLES = tuple(name for name in schema.TABLES if name != "filters")
+SMALL_TABLES = tuple(name for name in schema.ALL if name != "filters")
 
 
 class Database:
@@ -50,6 +52,7 @@ class Database:
         self.threads = threads or os.cpu_count() or 1
         self.connection = self._connect(memory_limit)
         self._finishers: set[str] = set()
+        self._cursors: weakref.WeakSet[duckdb.DuckDBPyConnection] = weakref.WeakSet()
         self._finalizer = weakref.finalize(self, self.connection.close)
 
     def _connect(self, memory_limit: str | None) -> duckdb.DuckDBPyConnection:
@@ -74,7 +77,9 @@ class Database:
         """Column names and rows of one SELECT, fetched batch by batch; memory does not grow with the result."""
         with self.explained():
             split.check_single_select(self.connection, query, "a query")
-            cursor = self.connection_for(query).cursor().execute(query, dict(params) if params else None)
+            cursor = self.connection_for(query).cursor()
+            self._cursors.add(cursor)
+            cursor.execute(query, dict(params) if params else None)
         return [column[0] for column in cursor.description], self._fetch(cursor)
 
     def split(self, text: str) -> "Split":
@@ -87,16 +92,17 @@ class Database:
         p: "Split | str",
         q: "Split | str",
         by: By = (),
-        basis: "Split | PCA | None" = None,
+        basis: "Split | PCA | str | None" = None,
         *,
         definition: str = Definition.PAPER,
     ) -> "pl.DataFrame":
         """Symmetric KL divergence (Eq. 10) of two splits on a common basis, per group of `by`.
 
-        `basis`: None for that of both splits together, a split, or a PCA. Columns: those of `by`, kl
-        (nats; NULL where a side has no filters), n_p, n_q (non-sparse filters), bins, range, definition.
-        Both definitions agree here; the one asked for is named in the result. Cost: one pass over the
-        filters of each split.
+        `basis`: None for that of both splits together, a split, a PCA, or the name of a registered basis.
+        Columns: those of `by`, kl (nats; NULL where a side has no filters), n_p, n_q (non-sparse filters),
+        bins, range, definition. Both definitions agree here; the one asked for is named in the result.
+        Cost: one pass over the filters of both splits; on a registered basis, one over the histograms of
+        their layers, if they are splits of layers.
         """
         from filterdb.query import divergence
 
@@ -104,12 +110,19 @@ class Database:
             self._as_split(p), self._as_split(q), _names(by), basis, known_definition(definition)
         )
 
+    @cached_property
+    def bases(self) -> "dict[str, Basis]":
+        """The registered bases by name; see `filterdb.query.registration`."""
+        from filterdb.query import bases
+
+        return bases.registered(self.connection)
+
     def connection_for(self, sql: str) -> duckdb.DuckDBPyConnection:
         """The connection, ready for `sql`: files that it may read are as committed, functions that it mentions exist.
 
         The files of filters are looked at only for a statement that can reach them.
         """
-        for name in schema.TABLES if FILTERS.search(sql) else SMALL_TABLES:
+        for name in schema.ALL if FILTERS.search(sql) else SMALL_TABLES:
             self.lake.bring(self.lake.files(name))
         for finisher in finishers.FINISHERS:
             if finisher.name in sql.lower() and finisher.name not in self._finishers:
@@ -120,6 +133,12 @@ class Database:
     def explained(self, what: str = "") -> AbstractContextManager[None]:
         """A block within which errors of DuckDB become ours; see `filterdb.query.failures`."""
         return failures.explained(self.lake, what)
+
+    def interrupt(self) -> None:
+        """End the queries that are running; to be called from another thread."""
+        for connection_or_cursor in (self.connection, *self._cursors):
+            with suppress(duckdb.ConnectionException):  # closed already
+                connection_or_cursor.interrupt()
 
     def close(self) -> None:
         """Release the connection; open relations of it cannot be read any more."""

@@ -12,10 +12,12 @@ from filterdb.query import histograms
 from filterdb.query.histograms import BINS
 
 if TYPE_CHECKING:
-    from filterdb.query.database import Split
+    from filterdb.query.database import Database, Split
 
 
-def by_group(p: "Split", q: "Split", by: Sequence[str], basis: "Split | PCA | None", definition: str) -> pl.DataFrame:
+def by_group(
+    p: "Split", q: "Split", by: Sequence[str], basis: "Split | PCA | str | None", definition: str
+) -> pl.DataFrame:
     """See `Database.kl`."""
     common = common_basis(p, q, basis)
     counts_p, counts_q = histograms.of_splits((p, q), by, common, common.coefficient_range())
@@ -30,14 +32,29 @@ def by_group(p: "Split", q: "Split", by: Sequence[str], basis: "Split | PCA | No
     return pl.DataFrame(rows, infer_schema_length=None, schema_overrides={"kl": pl.Float64})
 
 
-def common_basis(p: "Split", q: "Split", basis: "Split | PCA | None") -> PCA:
-    """The basis asked for; None means that of both splits together."""
+def common_basis(p: "Split", q: "Split", basis: "Split | PCA | str | None") -> PCA:
+    """The basis asked for, which may be the name of a registered one; None means that of both splits together."""
     if isinstance(basis, PCA):
         return basis
-    common = PCA.from_moments(p.moments() + q.moments()) if basis is None else basis.pca()
-    if not np.isfinite(common.components).all():
+    if isinstance(basis, str):
+        return _registered(p.database, basis)
+    return with_structure(PCA.from_moments(p.moments() + q.moments()) if basis is None else basis.pca())
+
+
+def with_structure(basis: PCA) -> PCA:
+    """`basis`, if it is one: raises UsageError for that of too few filters."""
+    if not np.isfinite(basis.components).all():
         raise UsageError("no common basis: fewer than two non-sparse filters, or all alike")
-    return common
+    return basis
+
+
+def _registered(database: "Database", name: str) -> PCA:
+    known = database.bases
+    if name not in known:
+        raise UsageError(
+            f"no basis {name!r}; registered are {', '.join(known) or 'none'}: filterdb basis add NAME SPLIT"
+        )
+    return known[name].pca
 
 
 def _divergence(counts_p: np.ndarray, counts_q: np.ndarray, basis: PCA) -> dict[str, object]:

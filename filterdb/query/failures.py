@@ -20,13 +20,15 @@ def explained(lake: Lake | Release, what: str = "") -> Iterator[None]:
     """
     try:
         yield
-    except duckdb.InterruptException as error:
+    except (duckdb.InterruptException, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "interrupted" not in str(error):
+            raise
         raise KeyboardInterrupt from error
     except duckdb.OutOfMemoryException as error:
         raise LakeError(f"too little memory: {first_line(error)}; allow more, or use fewer threads") from error
     except duckdb.Error as error:
         if str(lake.root.resolve()) in str(error) or (not lake.is_complete and "executing the UDF" in str(error)):
-            for name in schema.TABLES:
+            for name in schema.ALL:
                 lake.bring(lake.files(name))
         if isinstance(error, duckdb.IOException):
             raise LakeError(first_line(error)) from error

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from filterdb.analysis import PCA
-from filterdb.query import places, scan, statements
+from filterdb.query import bases, places, scan, statements
+from filterdb.query.bases import BINS
+from filterdb.query.split import Level
 
 if TYPE_CHECKING:
-    from filterdb.query.database import Split
-
-BINS = 70
+    from filterdb.query.database import Database, Split
 
 
 def of_splits(
@@ -20,17 +20,30 @@ def of_splits(
 ) -> list[dict[tuple, np.ndarray]]:
     """Of each split, histograms (9, bins) int64 of its non-sparse filters' coefficients, by the values of `by`.
 
-    Row groups that several splits need are read once.
+    What is kept on a registered basis is not counted again; row groups that several splits need are read once.
     """
-    found = [places.of_split(split, by) for split in splits]
+    kept_on = _registered(splits[0].database, basis, value_range, bins)
+    found = [places.of_split(split, by, beside=kept_on) for split in splits]
     numbered = [replace(place, group=(i, *place.group)) for i, own in enumerate(found) for place in own or ()]
     counted = scan.histograms(numbered, basis, value_range, bins, splits[0].database.threads)
-    return [
-        _in_sql(split, by, basis, value_range, bins)
-        if own is None
-        else {group[1:]: counts for group, counts in counted.items() if group[0] == i}
-        for i, (split, own) in enumerate(zip(splits, found, strict=True))
-    ]
+    totals: list[dict[tuple, np.ndarray]] = []
+    for split, own in zip(splits, found, strict=True):
+        if own is None:
+            totals.append(_in_sql(split, by, basis, value_range, bins))
+        else:
+            is_kept = kept_on is not None and split.level is Level.LAYER
+            totals.append(bases.histograms(split, by, kept_on) if is_kept else {})
+    for (i, *group), counts in counted.items():
+        totals[i][tuple(group)] = totals[i].get(tuple(group), 0) + counts
+    return totals
+
+
+def _registered(database: "Database", basis: PCA, value_range: tuple[float, float], bins: int) -> str | None:
+    """The id of the registered basis that this is, if it is one."""
+    ids = {known.id for known in database.bases.values()}
+    if not ids or bins != BINS or value_range != basis.coefficient_range():
+        return None
+    return next((known for known in ids if known == bases.id_of(basis)), None)
 
 
 def _in_sql(

@@ -18,24 +18,26 @@ MIN_FILTERS = 1 << 23
 BATCH_ROWS = 1 << 17
 
 
-def of_split(split: "Split", by: Sequence[str]) -> list[Place] | None:
+def of_split(split: "Split", by: Sequence[str], *, beside: str | None = None) -> list[Place] | None:
     """Where the filters of each group of a split lie; None where SQL finds them better, or alone.
 
-    A split of layers lies in whole layers. A condition on single filters picks rows from all of them; its
-    groups must be of columns of layers.
+    A split of layers lies in whole layers: `beside` leaves out networks whose histograms are kept on the
+    basis of this id. A condition on single filters picks rows from all layers; its groups must be of
+    columns of layers.
     """
     if split.level is Level.LAYER:
-        return _of_layers(split, split.source(by), by)
+        rows = statements.rows_of_layers(split.source(by), by)
+        return _at(split, rows if beside is None else statements.without_histograms(rows, beside))
     if split.condition is None or FILTER_COLUMNS & set(by):
         return None
     every = split.database.split("true")
     if every.count() < MIN_FILTERS or not set(by) <= set(_columns(split, "layers")):
         return None
-    return _of_layers(split, every.sql, by, _Kept(split))
+    return _at(split, statements.rows_of_layers(every.sql, by), _Kept(split))
 
 
-def _of_layers(split: "Split", layers: str, by: Sequence[str], kept: "_Kept | None" = None) -> list[Place]:
-    rows = split.rows(statements.rows_of_layers(layers, by))
+def _at(split: "Split", statement: str, kept: "_Kept | None" = None) -> list[Place]:
+    rows = split.rows(statement)
     split.database.lake.bring({row[-3] for row in rows})
     return [Place(tuple(row[:-3]), *row[-3:], kept) for row in rows]
 

@@ -82,12 +82,35 @@ def filters_of_layers(split: str, by: Sequence[str]) -> str:
 
 def rows_of_layers(split: str, by: Sequence[str]) -> str:
     """Where the rows of a layer-level split lie: file, first row and number of rows of each layer."""
-    groups = "".join(f"split.{identifier(name)}, " for name in by)
     return (
-        f"SELECT {groups}network.file, place.first_row, place.n_filters "
-        f"FROM (SELECT {_list(by)}model AS _model, layer AS _layer FROM ({split})) AS split "
-        "JOIN stored.commits AS network ON network.model = split._model "
+        f"SELECT {_of_split(by)}network.file, place.first_row, place.n_filters {_committed(split, by)} "
         "JOIN stored.layers AS place ON place.ingest_id = network.ingest_id AND place.layer = split._layer"
+    )
+
+
+def histograms_of_layers(split: str, by: Sequence[str], basis: str) -> str:
+    """The kept histograms, on the basis of this id, of the layers of a layer-level split."""
+    return (
+        f"SELECT {_of_split(by)}kept.counts {_committed(split, by)} "
+        "JOIN stored.histograms AS kept ON kept.ingest_id = network.ingest_id AND kept.layer = split._layer "
+        f"WHERE kept.basis = {literal(basis)}"
+    )
+
+
+def without_histograms(rows_of_layers: str, basis: str) -> str:
+    """What `rows_of_layers` selects, without the networks of which histograms are kept on the basis of this id."""
+    return (
+        f"{rows_of_layers} WHERE network.ingest_id NOT IN "
+        f"(SELECT ingest_id FROM stored.histograms WHERE basis = {literal(basis)})"
+    )
+
+
+def rows_without_histograms(basis: str) -> str:
+    """Where the rows of all layers lie of which no histograms are kept on the basis of this id."""
+    return (
+        "SELECT ingest_id, layer, file, first_row, n_filters FROM stored.commits JOIN stored.layers USING (ingest_id) "
+        f"WHERE ingest_id NOT IN (SELECT ingest_id FROM stored.histograms WHERE basis = {literal(basis)}) "
+        "ORDER BY ingest_id, layer"
     )
 
 
@@ -100,6 +123,18 @@ def rows_that_meet(condition: str, file: str, facts: Sequence[str]) -> str:
         rows += f" JOIN ({own} WHERE model = {model}) USING (layer)"
     view = "filter_facts" if facts else "filters"
     return f"SELECT file_row_number FROM ({rows}) AS {view} WHERE (\n{condition}\n)"
+
+
+def _of_split(by: Sequence[str]) -> str:
+    return "".join(f"split.{identifier(name)}, " for name in by)
+
+
+def _committed(split: str, by: Sequence[str]) -> str:
+    """The layers of a split as `split`, with the write that brought their network in as `network`."""
+    return (
+        f"FROM (SELECT {_list(by)}model AS _model, layer AS _layer FROM ({split})) AS split "
+        "JOIN stored.commits AS network ON network.model = split._model"
+    )
 
 
 def _grouped(by: Sequence[str], values: str, split: str) -> str:

@@ -8,7 +8,7 @@ from filterdb import resources
 from filterdb.lake import rows, schema
 
 
-@pytest.mark.parametrize("name", schema.TABLES)
+@pytest.mark.parametrize("name", schema.ALL)
 def test_columns_are_those_that_duckdb_creates(name):
     with duckdb.connect() as connection:
         connection.execute((resources.directory("schema") / f"{name}.sql").read_text("utf-8"))
@@ -18,7 +18,7 @@ def test_columns_are_those_that_duckdb_creates(name):
     assert [(c.name, c.sql_type, c.nullable) for c in schema.table(name).columns] == found
 
 
-@pytest.mark.parametrize("name", schema.TABLES)
+@pytest.mark.parametrize("name", schema.ALL)
 def test_every_column_has_a_unit_and_a_meaning(name):
     table = schema.table(name)
     assert table.meaning.endswith(".") or table.meaning

@@ -47,12 +47,15 @@ def _planned(jobs: Iterable[Job], reporter: Reporter, failures: list) -> Iterato
 
 def _ingest(request: Request, jobs: Iterable[Job], reporter: Reporter, pairs: Sequence[dict[str, object]]) -> int:
     from filterdb.lake.ingestion import ingest
+    from filterdb.query.registration import extend
 
     workers = request.workers or os.cpu_count() or 1
     with reporter:
         reports = list(
             ingest(request.root, jobs, replace=request.replace, threads=workers, progress=reporter.filters, pairs=pairs)
         )
+        if any(report.error is None for report in reports):
+            extend(request.root, threads=workers)
     failures = [(report.model, report.error) for report in reports if report.error is not None]
     if len(failures) == len(reports) == 1:
         raise failures[0][1]
