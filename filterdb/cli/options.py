@@ -1,10 +1,13 @@
 """Options that several commands share, and the lake that a command speaks of."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from filterdb.cli.interruption import interruptible
 from filterdb.cli.output import Format, Output
 from filterdb.errors import UsageError
 from filterdb.query.names import Definition
@@ -52,17 +55,20 @@ def lake_directory(context: typer.Context, lake: str | None) -> Path:
     return Path(name)
 
 
+@contextmanager
 def open_database(
     context: typer.Context,
     lake: str | None,
     version: int | None,
     threads: int | None = None,
     memory_limit: str | None = None,
-) -> "Database":
-    """The lake that the options name, open for questions."""
+) -> "Iterator[Database]":
+    """The lake that the options name, open for questions that Ctrl-C can end."""
     from filterdb.query.database import Database
 
-    return Database(lake_name(context, lake), version, threads=threads, memory_limit=memory_limit)
+    name = lake_name(context, lake)
+    with Database(name, version, threads=threads, memory_limit=memory_limit) as database, interruptible(database):
+        yield database
 
 
 def output(format: Format, file: Path | None) -> Output:

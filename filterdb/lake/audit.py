@@ -27,6 +27,13 @@ class Audit:
         """The number of the newest commit that can be read."""
         return max(self.commits, default=-1)
 
+    @property
+    def lost_end(self) -> list[Path]:
+        """Where the commits after that lie or should lie."""
+        head = -1 if self.head is None else self.head.version
+        last = max(head, commits.newest(self.directory))
+        return [commits.location(self.directory, version) for version in range(self.version + 1, last + 1)]
+
     def blame(self, file: Path, problem: str) -> None:
         """Note that `file`, of the log, is damaged."""
         self.damage.append(Damage(commits.name_of(file), None, problem))
@@ -85,9 +92,9 @@ def _read_head(found: Audit) -> None:
 def _compare_bytes(found: Audit) -> None:
     """The head knows the bytes of the last commit, and each commit, if it can be believed, those of the one before."""
     head = found.head or Head(-1, "")
-    if head.version > found.version:
-        problem = f"ends at commit {found.version}, but commit {head.version} was made"
-        found.blame(found.directory / "_delta_log", problem)
+    for version in range(found.version + 1, head.version + 1):
+        if not found.is_blamed(version):
+            found.blame_commit(version, "is missing: a commit was lost")
     for version, commit in sorted(found.commits.items(), reverse=True):
         known = None
         if head.version == version:

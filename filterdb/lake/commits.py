@@ -54,10 +54,9 @@ class Head:
     version: int
     sha256: str
 
-    @property
-    def check(self) -> str:
-        """By which the file is seen to be whole."""
-        return hashlib.sha256(f"{self.version} {self.sha256}".encode()).hexdigest()
+    def check(self, table: str) -> str:
+        """By which the file is seen to be whole, and that of its table."""
+        return hashlib.sha256(f"{table} {self.version} {self.sha256}".encode()).hexdigest()
 
 
 def location(directory: Path, version: int) -> Path:
@@ -121,7 +120,7 @@ def read_head(directory: Path) -> Head | None:
     try:
         content = json.loads(file.read_bytes())
         head = Head(int(content["version"]), str(content["sha256"]))
-        if content["check"] != head.check:
+        if content["check"] != head.check(directory.name):
             raise ValueError("it contradicts itself")
     except FileNotFoundError:
         return None
@@ -142,7 +141,8 @@ def write_head(directory: Path, version: int) -> None:
             os.fsync(commit.fileno())
     temporary = directory / f".{HEAD}.{uuid4().hex}.tmp"
     with temporary.open("w", encoding="utf-8") as file:
-        json.dump({"version": version, "sha256": sha256, "check": Head(version, sha256).check}, file)
+        check = Head(version, sha256).check(directory.name)
+        json.dump({"version": version, "sha256": sha256, "check": check}, file)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(directory / HEAD)

@@ -36,13 +36,14 @@ def repair(root: Path, findings: Findings, say: Say) -> None:
         findings = verify(root)
     _drop_networks(directory, findings, say)
     _drop_rows(directory, findings, say)
-    _set_aside(directory, findings)
+    for damage in findings.damage:
+        if damage.file.endswith(".parquet"):
+            _set_aside(directory / damage.file)
 
 
 def _mend_log(directory: Path, found: Audit, say: Say) -> None:
-    log_directory = directory / "_delta_log"
     blamed = {directory.parent / damage.file for damage in found.damage}
-    if not log_directory.is_dir() and (directory / REBUILT / "_delta_log").is_dir():
+    if not (directory / "_delta_log").is_dir() and (directory / REBUILT / "_delta_log").is_dir():
         say(f"{directory.name}/_delta_log: the new one, begun before, takes its place")
         _finish_rebuilding(directory)
     elif not found.commits and (found.head is None or found.head.version > 0):
@@ -50,10 +51,11 @@ def _mend_log(directory: Path, found: Audit, say: Say) -> None:
             f"{directory.name}/_delta_log is gone, and with it what is known of its files: restore it from a copy, "
             "or ingest into a new lake"
         )
-    elif found.commits and blamed <= {log_directory, directory / commits.HEAD}:
+    elif found.commits and blamed <= {directory / commits.HEAD, *found.lost_end}:
         say(f"{directory.name}: commit {found.version} is the newest from now on; what later ones brought is lost")
-        (directory / commits.HEAD).unlink(missing_ok=True)
-        commits.write_head(directory, found.version)
+        for file in found.lost_end:
+            _set_aside(file)
+        _write_head_anew(directory, found.version)
     elif blamed <= set(checkpoints(directory)):
         say(f"{directory.name}/_delta_log: checkpoints are removed, the commits say the same")
         for file in checkpoints(directory):
@@ -84,8 +86,13 @@ def _rebuild(directory: Path, found: Audit, say: Say) -> None:
 def _finish_rebuilding(directory: Path) -> None:
     fresh = directory / REBUILT
     (fresh / "_delta_log").rename(directory / "_delta_log")
-    (fresh / commits.HEAD).replace(directory / commits.HEAD)
-    fresh.rmdir()
+    _write_head_anew(directory, commits.newest(directory))
+    shutil.rmtree(fresh)
+
+
+def _write_head_anew(directory: Path, version: int) -> None:
+    (directory / commits.HEAD).unlink(missing_ok=True)
+    commits.write_head(directory, version)
 
 
 def _restore_rows(directory: Path, findings: Findings, say: Say) -> bool:
@@ -122,11 +129,9 @@ def _drop_rows(directory: Path, findings: Findings, say: Say) -> None:
         TableLog(directory / name).commit(schema.table(name).arrow, [], remove=[path], note={"repair": True})
 
 
-def _set_aside(directory: Path, findings: Findings) -> None:
-    for damage in findings.damage:
-        path = directory / damage.file
-        if path.suffix == ".parquet" and os.path.lexists(path):
-            path.rename(path.with_name(path.name + ASIDE))
+def _set_aside(path: Path) -> None:
+    if os.path.lexists(path):
+        path.rename(path.with_name(path.name + ASIDE))
 
 
 def _broken_rows(findings: Findings) -> Iterator[tuple[str, str]]:
