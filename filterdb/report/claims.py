@@ -18,8 +18,6 @@ from filterdb.report.words import dataset_name, listed
 
 ALIKE = 0.9
 """The cosine from which two basis vectors count as hardly different: 26 degrees."""
-FEWEST_DECILES = 3
-"""Of which one can say that something grows with depth."""
 DECILES = slice(FIRST_LAYER + 1, None)
 
 
@@ -101,10 +99,7 @@ def _of_depths(
 
 
 def _trend(rows: np.ndarray) -> np.ndarray:
-    deciles = rows[:, DECILES]
-    if np.isfinite(deciles).all(axis=0).sum() < FEWEST_DECILES:
-        return np.full(len(rows), nan)
-    return effects.trend(deciles)
+    return effects.trend(rows[:, DECILES])
 
 
 def _first_against_rest(rows: np.ndarray) -> np.ndarray:
@@ -112,7 +107,7 @@ def _first_against_rest(rows: np.ndarray) -> np.ndarray:
     known = np.isfinite(rows[:, DECILES]).all(axis=0)
     if not known.any():
         return np.full(len(rows), nan)
-    return rows[:, FIRST_LAYER] / np.median(rows[:, DECILES][:, known], axis=1)
+    return _ratio(rows[:, FIRST_LAYER], np.median(rows[:, DECILES][:, known], axis=1))
 
 
 def _falls_with_complexity(study: Study) -> Iterator[Measured]:
@@ -128,8 +123,9 @@ def _ratio_of_divergences(study: Study, simple: str, complicated: str) -> Measur
     sides = [study.collection(dataset, pairs=False) for dataset in (simple, complicated)]
     above, below = (study.overall[dataset] for dataset in (simple, complicated))
     too_few = sides[0].too_few or sides[1].too_few
-    estimate = float((above.values / below.values)[0])
-    interval = NOWHERE if too_few else Interval.of_divergence(estimate, (above.resampled / below.resampled)[:, 0])
+    estimate = float(_ratio(above.values, below.values)[0])
+    resampled = _ratio(above.resampled, below.resampled)[:, 0]
+    interval = NOWHERE if too_few else Interval.of_divergence(estimate, resampled)
     paper = published.divergence(pairs=False)
     return Measured(
         f"{simple} over {complicated}",
@@ -140,6 +136,10 @@ def _ratio_of_divergences(study: Study, simple: str, complicated: str) -> Measur
         sum(side.n_normal for side in sides),
         too_few,
     )
+
+
+def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    return above / np.where(below > 0, below, nan)
 
 
 def _same_basis(study: Study) -> Iterator[Measured]:

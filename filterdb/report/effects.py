@@ -17,6 +17,8 @@ LEVEL = 0.95
 REPLICATES = 1000
 EXCHANGES = 200
 CHUNK = 50
+FEWEST_PLACES = 3
+"""Of which one can say that something grows along them."""
 
 
 @dataclass(frozen=True)
@@ -139,8 +141,13 @@ def rank_correlation(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.nd
 
 
 def trend(rows: np.ndarray) -> np.ndarray:
-    """(b,) Spearman's correlation of values (b, d) with their position, without the d that any row lacks."""
+    """(b,) Spearman's correlation of values (b, d) with their position, without the d that any row lacks.
+
+    NaN below three of them.
+    """
     rows = rows[:, np.isfinite(rows).all(axis=0)]
+    if rows.shape[1] < FEWEST_PLACES:
+        return np.full(len(rows), np.nan)
     positions = np.arange(rows.shape[1], dtype=float)
     ones = np.ones((1, rows.shape[1]))
     return np.array([rank_correlation(positions, row, ones)[0] for row in rows])

@@ -125,7 +125,7 @@ def _row(head: Sequence[str], row: Sequence[str], kind: str) -> str:
 
 
 def _paragraph(text: str) -> str:
-    return f"<p>{escape(text)}</p>"
+    return f"<p>{escape(text, quote=False)}</p>"
 
 
 def _definitions(study: Study) -> Iterator[str]:

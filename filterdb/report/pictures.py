@@ -53,7 +53,7 @@ def filter_mosaic(weights_by_label: Mapping[str, np.ndarray], limit: int = 64) -
     rows = max(ceil(min(len(t), limit) / columns) for t in tiles.values())
     panel = COLUMN / max(2, len(tiles))
     single = all(pictures.ndim == 3 for pictures in tiles.values())
-    figure = new_figure(panel * len(tiles), panel * rows / columns + (0.55 if single else 0.2))
+    figure = new_figure(COLUMN, panel * rows / columns + (0.55 if single else 0.2))
     panels = figure.subplots(1, len(tiles), squeeze=False)[0]
     for axes, (label, pictures) in zip(panels, tiles.items(), strict=True):
         _draw_mosaic(axes, pictures[:limit], columns)

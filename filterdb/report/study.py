@@ -121,11 +121,15 @@ class Study:
 
     @cached_property
     def basis(self) -> PCA | None:
-        """The basis common to all trained networks of the lake, of any data set; None where there is none."""
+        """The basis common to all trained networks of the lake, of any data set; None where there is none.
+
+        Where this very basis is registered, histograms are not counted but looked up.
+        """
         rows = self.frame("paper/claims", everything=True).filter(pl.col("kind") != "untrained")
-        moments = Moments.empty().merge(*(self.moments[model] for model in rows["model"]))
-        basis = PCA.from_moments(moments)
-        return basis if np.isfinite(basis.components).all() else None
+        basis = PCA.from_moments(Moments.empty().merge(*(self.moments[model] for model in rows["model"])))
+        if not np.isfinite(basis.components).all():
+            return None
+        return next((known.pca for known in self.database.bases.values() if _is_same(known.pca, basis)), basis)
 
     @cached_property
     def moments(self) -> Mapping[str, Moments]:
@@ -183,3 +187,8 @@ class Study:
             f"definition {self.choice.definition.value} · {counting} · {self.weights} weights"
             f" · lake version {self.database.version}"
         )
+
+
+def _is_same(one: PCA, other: PCA) -> bool:
+    """Whether both are of the same filters, but for rounding."""
+    return one.n == other.n and np.allclose(one.components, other.components, rtol=0, atol=1e-9)

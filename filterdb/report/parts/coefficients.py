@@ -179,8 +179,10 @@ def _interval(low: float | None, high: float | None) -> str:
 
 def _caption(found: Mapping[str | None, Distribution]) -> str:
     apart = {dataset_name(name): one for name, one in found.items() if isfinite(one.kl)}
+    if not found:
+        return "There are no filters to show. See the notes."
     if not apart:
-        return "Distributions of single kinds of networks; there is nothing to compare them with. See the notes."
+        return "No data set has both robust and normal networks. Distributions stand by themselves; see the notes."
     values = listed(f"{number(one.kl)} on {name}" for name, one in apart.items())
     chances = [f"{number(one.by_chance)} on {name}" for name, one in apart.items() if isfinite(one.by_chance)]
     chance = (

@@ -149,7 +149,7 @@ def _course(shown: Mapping[str, Sequence[Point]]) -> str:
             trends.append(f"{correlation:+.2f} on {dataset}".replace("-", "−"))
     if not trends:
         return "Too few deciles hold filters of both to speak of a trend with depth."
-    return f"The rank correlation of the divergence with depth over the ten deciles is {listed(trends)}."
+    return f"The rank correlation of the divergence with depth, over the deciles, is {listed(trends)}."
 
 
 def _notes(study: Study, found: Mapping[str | None, Sequence[Point]]) -> Iterator[str]:

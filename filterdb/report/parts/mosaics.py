@@ -29,7 +29,8 @@ def last_layer(study: Study) -> Part:
 
 
 def _part(study: Study, name: str) -> Part:
-    frames = {dataset: study.frame(QUERIES[name], dataset=dataset) for dataset in study.datasets}
+    named = [dataset for dataset in study.datasets if dataset is not None] or study.datasets
+    frames = {dataset: study.frame(QUERIES[name], dataset=dataset) for dataset in named}
     shown = {dataset_name(dataset): frame for dataset, frame in frames.items() if not frame.is_empty()}
     return Part(
         name=name,

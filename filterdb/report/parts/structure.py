@@ -91,12 +91,12 @@ def _caption(study: Study, dataset: str | None, rows: Rows) -> str:
 
 def _similarity(study: Study, dataset: str | None, rows: Rows) -> str:
     if not {"robust", "normal"} <= rows.keys():
-        return "There is only one kind of trained networks, so there are no bases to compare."
+        return "There are no two kinds of trained networks whose bases could be compared."
     chosen = [one for one in study.collections(pairs=False) if dataset in (None, one.dataset)]
     everyone = Everyone(chosen)
     once = np.ones((1, len(everyone.models)))
     cosine = similarity_of_bases(study.moment_vectors(everyone.models), once, everyone.robust)[0]
-    return f"Each robust basis vector has a normal one near it: mean cosine {cosine:.2f}, weighted by variance."
+    return f"From a robust basis vector to the nearest normal one the cosine is {cosine:.2f}, in the mean by variance."
 
 
 def _notes(dataset: str | None, rows: Rows) -> Iterator[str]:
