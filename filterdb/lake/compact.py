@@ -18,7 +18,7 @@ from filterdb.lake.log import StoredFile
 
 SMALL_TABLES = tuple(name for name in schema.TABLES if name != "filters")
 TARGET = 64 * 2**20  # bytes of a compacted file, and so, a few times over, of memory
-MANY = 64  # files, from which on an ingestion compacts by itself
+MANY = 8  # files, from which on an ingestion compacts by itself
 ORDER = ("model", "ingest_id", "layer")
 
 

@@ -21,12 +21,16 @@ COMPONENT = [f"v{i}" for i in range(9)]
 
 @dataclass(frozen=True)
 class Basis:
-    """A PCA with a name; `split` is what it was computed from, `id` what histograms on it are filed under."""
+    """A PCA with a name; `split` is what it was computed from, `id` what histograms on it are filed under.
+
+    `is_complete`: they are kept of every network of the lake.
+    """
 
     id: str
     name: str
     split: str
     pca: PCA
+    is_complete: bool = False
 
 
 def id_of(pca: PCA) -> str:
@@ -37,7 +41,7 @@ def id_of(pca: PCA) -> str:
 
 def registered(connection: "duckdb.DuckDBPyConnection") -> dict[str, Basis]:
     """The registered bases by name."""
-    rows = connection.sql("FROM stored.bases ORDER BY name, axis").to_arrow_table().to_pylist()
+    rows = connection.sql(statements.BASES).to_arrow_table().to_pylist()
     return {axes[0]["name"]: _basis(axes) for axes in (rows[start : start + 9] for start in range(0, len(rows), 9))}
 
 
@@ -88,4 +92,4 @@ def _basis(axes: list[dict]) -> Basis:
         mean=np.array([axis["mean"] for axis in axes]),
         n=axes[0]["n"],
     )
-    return Basis(axes[0]["basis"], axes[0]["name"], axes[0]["split"], pca)
+    return Basis(axes[0]["basis"], axes[0]["name"], axes[0]["split"], pca, axes[0]["is_complete"])

@@ -245,6 +245,8 @@ class Split:
 
     def source(self, by: Sequence[str]) -> str:
         """A SELECT of the split's rows that has the columns `by`; UsageError lists what there is."""
+        if not by:
+            return self.sql
         for select in filter(None, (self.sql, self.with_facts)):
             with self.database.explained():
                 columns = [name for name in self._run(select).columns if not name.endswith("_moments")]

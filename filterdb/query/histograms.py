@@ -8,7 +8,7 @@ import numpy as np
 
 from filterdb.analysis import PCA
 from filterdb.query import bases, places, scan, statements
-from filterdb.query.bases import BINS
+from filterdb.query.bases import BINS, Basis, id_of
 from filterdb.query.split import Level
 
 if TYPE_CHECKING:
@@ -32,18 +32,19 @@ def of_splits(
             totals.append(_in_sql(split, by, basis, value_range, bins))
         else:
             is_kept = kept_on is not None and split.level is Level.LAYER
-            totals.append(bases.histograms(split, by, kept_on) if is_kept else {})
+            totals.append(bases.histograms(split, by, kept_on.id) if is_kept else {})
     for (i, *group), counts in counted.items():
         totals[i][tuple(group)] = totals[i].get(tuple(group), 0) + counts
     return totals
 
 
-def _registered(database: "Database", basis: PCA, value_range: tuple[float, float], bins: int) -> str | None:
-    """The id of the registered basis that this is, if it is one."""
-    ids = {known.id for known in database.bases.values()}
-    if not ids or bins != BINS or value_range != basis.coefficient_range():
+def _registered(database: "Database", basis: PCA, value_range: tuple[float, float], bins: int) -> Basis | None:
+    """The registered basis that this is, if it is one."""
+    known = database.bases.values()
+    if not known or bins != BINS or value_range != basis.coefficient_range():
         return None
-    return next((known for known in ids if known == bases.id_of(basis)), None)
+    own = id_of(basis)
+    return next((one for one in known if one.id == own), None)
 
 
 def _in_sql(

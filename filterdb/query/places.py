@@ -11,6 +11,7 @@ from filterdb.query.scan import Place
 from filterdb.query.split import FILTER_COLUMNS, Level
 
 if TYPE_CHECKING:
+    from filterdb.query.bases import Basis
     from filterdb.query.database import Split
 
 # Fewer filters than this are sooner looked at in SQL than the kernels are loaded and every file is asked.
@@ -18,16 +19,17 @@ MIN_FILTERS = 1 << 23
 BATCH_ROWS = 1 << 17
 
 
-def of_split(split: "Split", by: Sequence[str], *, beside: str | None = None) -> list[Place] | None:
+def of_split(split: "Split", by: Sequence[str], *, beside: "Basis | None" = None) -> list[Place] | None:
     """Where the filters of each group of a split lie; None where SQL finds them better, or alone.
 
-    A split of layers lies in whole layers: `beside` leaves out networks whose histograms are kept on the
-    basis of this id. A condition on single filters picks rows from all layers; its groups must be of
-    columns of layers.
+    A split of layers lies in whole layers: `beside` leaves out networks whose histograms are kept on that
+    basis. A condition on single filters picks rows from all layers; its groups must be of columns of layers.
     """
     if split.level is Level.LAYER:
+        if beside is not None and beside.is_complete:
+            return []
         rows = statements.rows_of_layers(split.source(by), by)
-        return _at(split, rows if beside is None else statements.without_histograms(rows, beside))
+        return _at(split, rows if beside is None else statements.without_histograms(rows, beside.id))
     if split.condition is None or FILTER_COLUMNS & set(by):
         return None
     every = split.database.split("true")

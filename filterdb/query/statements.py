@@ -9,6 +9,12 @@ from filterdb.query.names import Definition
 from filterdb.query.quoting import identifier, literal
 
 WEIGHTS = ", ".join(f"w{i}" for i in range(9))
+BASES = (
+    "SELECT *, NOT EXISTS (SELECT * FROM stored.commits WHERE ingest_id NOT IN "
+    "(SELECT ingest_id FROM stored.histograms WHERE basis = bases.basis)) AS is_complete "
+    "FROM stored.bases ORDER BY name, axis"
+)
+"""The registered bases, axis by axis, and whether histograms of all networks are kept on them."""
 ENTROPY_COLUMN = {Definition.PAPER: "variance_entropy", Definition.PUBLISHED: "variance_entropy_scaled"}
 
 
