@@ -36,6 +36,12 @@ def test_sample_has_all_its_networks_layers_and_filters(sample):
     assert [len(network.layers) for network in networks] == [5, 5, 9, 9, 4, 4, 5]
     assert sum(network.n_filters for network in networks) == 11_488
     assert {network.facts.weights for network in networks} == {"bn_folded"}
+    assert {layer.groups for network in networks for layer in network} == {None}
+    assert [[skip.reason for skip in network.skips] for network in networks] == [
+        *[["kernel 1x1"]] * 4,
+        *[["kernel 7x7", "kernel 1x1"]] * 2,
+        ["kernel 1x1"],
+    ]
 
 
 def test_sample_facts_come_from_columns(sample):
@@ -195,8 +201,10 @@ def test_pairs_leave_out_what_has_no_or_no_single_counterpart(path):
         *network_rows(2, "b", Robust=False, Backbone="A", **cifar),
         *network_rows(3, "other data", Robust=True, Backbone="B", **cifar),
         *network_rows(4, "c", Robust=False, Backbone="B", **other),
-        *network_rows(5, "unknown", Robust=True),
-        *network_rows(6, "unknown too", Robust=False),
+        *network_rows(5, "unknown data", Robust=True, Backbone="C"),
+        *network_rows(6, "unknown data too", Robust=False, Backbone="C"),
+        *network_rows(7, "no normal one", Robust=True, Backbone="D", **cifar),
+        *network_rows(8, "unknown training", Backbone="D", **cifar),
     ]
     write_file(path, rows)
     assert hdf5.pairs(path) == []
