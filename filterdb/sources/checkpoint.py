@@ -77,7 +77,8 @@ def network(
 
     `architecture` is a name that `architectures.constructor` knows. `input_shape` (channels, height, width)
     defaults to what its zoo notes, else to (3, 32, 32). `select` picks one of several networks in a file by
-    a word in the path to its weights ("ema"). Linear layers that do not fit and unread objects of the file become skips.
+    a word in the path to its weights ("ema"). Linear layers that do not fit and unread objects of the file
+    become skips.
     Raises UsageError for an unknown architecture and SourceError for a file that does not fit it.
     """
     checkpoint = read_checkpoint(path)
