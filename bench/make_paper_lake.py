@@ -32,7 +32,7 @@ def make(root: Path, n_filters: int, threads: int = 2) -> int:
     """Write a lake of about `n_filters` into `root`; the number of filters it got. Cost: 5 to 10 M filters/s."""
     chosen = networks(n_filters)
     jobs = (Job(network.facts.model, partial(_same, network)) for network in chosen)
-    return sum(report.n_filters for report in ingest(root, jobs, threads=threads))
+    return sum(report.n_filters for report in ingest(root, jobs, threads=threads, pairs=_pairs(chosen)))
 
 
 def networks(n_filters: int) -> list[Network]:
@@ -42,7 +42,7 @@ def networks(n_filters: int) -> list[Network]:
         if sum(one["n_filters"] for one in chosen) < n_filters or len(chosen) < 2:
             chosen.append(model)
     width = min(1.0, sqrt(n_filters / sum(model["n_filters"] for model in chosen)))
-    return [_network(model, width, seed) for seed, model in enumerate(chosen)]
+    return [network_of(model, width, seed) for seed, model in enumerate(chosen)]
 
 
 def in_memory(network: Network) -> Network:
@@ -60,6 +60,29 @@ def paper_plan() -> list[dict]:
     return json.loads(PLAN.read_text("utf-8"))["models"]
 
 
+def layer_of(filters: np.ndarray, channels: int, number: int) -> Layer:
+    """A layer of as many output as input channels, with these filters."""
+    return Layer(
+        name=f"conv{number}",
+        n_filters=len(filters),
+        read=partial(_same, filters),
+        in_channels=channels,
+        out_channels=channels,
+        groups=1,
+    )
+
+
+def _pairs(chosen: list[Network]) -> list[dict[str, object]]:
+    """Each robust network and the first normal one of its architecture and data set."""
+    twins = {(n.facts.architecture, n.facts.dataset): n.facts.model for n in reversed(chosen) if not n.facts.robust}
+    keys = [(n.facts.model, (n.facts.architecture, n.facts.dataset)) for n in chosen if n.facts.robust]
+    return [
+        {"robust_model": model, "normal_model": twins[key], "architecture": key[0], "dataset": key[1]}
+        for model, key in keys
+        if key in twins
+    ]
+
+
 def _smallest_first(models: Iterable[dict]) -> Iterator[dict]:
     """Robust and normal networks in turn, each by size."""
     by_size = sorted(models, key=lambda model: (model["n_filters"], model["model"]))
@@ -69,7 +92,8 @@ def _smallest_first(models: Iterable[dict]) -> Iterator[dict]:
     yield from robust[len(normal) :]
 
 
-def _network(model: dict, width: float, seed: int) -> Network:
+def network_of(model: dict, width: float = 1.0, seed: int = 0) -> Network:
+    """A network of the plan, its channels multiplied by `width`."""
     facts = Facts(
         model=model["model"],
         source="bench",

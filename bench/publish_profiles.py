@@ -39,15 +39,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked = parser.parse_args(arguments)
     source = [commit.file for commit in Lake(asked.lake).commits()]
     with tempfile.TemporaryDirectory(dir=asked.lake.parent) as temporary:
-        written = {"profile analysis": source, **_write_all(source, Path(temporary))}
+        written = {"profile analysis": source, **write_all(source, Path(temporary))}
         print("| files | bytes/filter | SQL moments | row groups + kernel |\n|---|---|---|---|")
         speeds = _measure(written, asked.runs)
         for name, files in written.items():
             sql, kernel = speeds[name]
-            print(f"| {name} | {_bytes_per_filter(files):.2f} | {sql:.1f} | {kernel:.1f} |")
+            print(f"| {name} | {bytes_per_filter(files):.2f} | {sql:.1f} | {kernel:.1f} |")
 
 
-def _write_all(source: list[Path], root: Path) -> dict[str, list[Path]]:
+def write_all(source: list[Path], root: Path) -> dict[str, list[Path]]:
     written = {"profile viewer": [root / "viewer" / f"{n}.parquet" for n in range(len(source))]}
     for file, target in zip(source, written["profile viewer"], strict=True):
         parquet.rewrite(file, target)
@@ -100,7 +100,7 @@ def _rows(files: list[Path]) -> int:
     return sum(pq.read_metadata(file).num_rows for file in files)
 
 
-def _bytes_per_filter(files: list[Path]) -> float:
+def bytes_per_filter(files: list[Path]) -> float:
     return sum(file.stat().st_size for file in files) / _rows(files)
 
 
