@@ -123,7 +123,8 @@ def onnx(
 
         return onnx.network(path, facts, fold_batchnorm=fold_batchnorm)
 
-    return run(request(context, lake, format, file, dry_run, replace, workers), [Job(facts.model, load)])
+    job = Job(facts.in_form(fold_batchnorm=fold_batchnorm).model, load)
+    return run(request(context, lake, format, file, dry_run, replace, workers), [job])
 
 
 def hdf5(
