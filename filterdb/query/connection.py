@@ -85,6 +85,7 @@ def _settings(threads: int | None, memory_limit: str | None) -> dict[str, str | 
         "memory_limit": memory_limit,
         "temp_directory": str(Path(tempfile.gettempdir()) / f"filterdb-{uuid4().hex}"),  # made when it is needed
         "autoinstall_known_extensions": "false",
+        "python_enable_replacements": "false",  # else a name may mean a variable of ours
     }
     return {name: value for name, value in settings.items() if value is not None}
 

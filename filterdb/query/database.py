@@ -15,6 +15,7 @@ from filterdb.lake import schema
 from filterdb.lake.opening import open_lake
 from filterdb.query import connection, failures, finishers, split, statements
 from filterdb.query.names import Definition
+from filterdb.query.sandbox import check_single_select
 from filterdb.query.split import Level
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
 By = str | Sequence[str]
 BATCH = 10_000
-FILTERS = re.compile(r"\bfilters\b|filter_facts|query|parquet", re.IGNORECASE)
-"""What a statement must mention to reach the files of filters: the views, a query made up as it runs, a file."""
+FILTERS = re.compile(r"\bfilters\b|filter_facts|parquet", re.IGNORECASE)
+"""What a statement must mention to reach the files of filters: the views, or a file."""
 SMALL_TABLES = tuple(name for name in schema.ALL if name != "filters")
 
 
@@ -70,13 +71,13 @@ class Database:
         `params` are the values of `$name` in the text. Raises UsageError if it is not one SELECT.
         """
         with self.explained():
-            split.check_single_select(self.connection, query, "a query")
+            check_single_select(self.connection, query, "a query")
             return self.connection_for(query).sql(query, params=dict(params) if params else None)
 
     def stream(self, query: str, params: Mapping[str, object] | None = None) -> tuple[list[str], Iterator[tuple]]:
         """Column names and rows of one SELECT, fetched batch by batch; memory does not grow with the result."""
         with self.explained():
-            split.check_single_select(self.connection, query, "a query")
+            check_single_select(self.connection, query, "a query")
             cursor = self.connection_for(query).cursor()
             self._cursors.add(cursor)
             cursor.execute(query, dict(params) if params else None)

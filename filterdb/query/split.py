@@ -11,6 +11,7 @@ from enum import StrEnum
 import duckdb
 
 from filterdb.errors import UsageError
+from filterdb.query.sandbox import check_single_select
 
 PREDICATE_VIEWS = ("layers", "filters", "filter_facts")
 FILTER_COLUMNS = frozenset({"sparse", "max_abs", *(f"w{i}" for i in range(9))})
@@ -48,17 +49,6 @@ def resolve(connection: duckdb.DuckDBPyConnection, text: str) -> Resolved:
     return _resolve_predicate(connection, text) if _is_expression(text) else _resolve_select(connection, text)
 
 
-def check_single_select(connection: duckdb.DuckDBPyConnection, text: str, what: str) -> None:
-    """Refuse everything but one SELECT (or EXPLAIN of one); raises UsageError or duckdb.ParserException."""
-    statements = connection.extract_statements(text)
-    kinds = [statement.type.name for statement in statements]
-    if kinds == ["EXPLAIN"]:
-        return check_single_select(connection, _explained(statements[0].query), what)
-    if kinds != ["SELECT"]:
-        raise UsageError(f"{what} must be one SELECT; got {', '.join(kinds) or 'nothing'}")
-    return None
-
-
 def shorten(text: str) -> str:
     """`text` quoted, in one line of bearable length."""
     line = " ".join(text.split())
@@ -75,6 +65,7 @@ def _is_expression(text: str) -> bool:
 
 def _resolve_predicate(connection: duckdb.DuckDBPyConnection, text: str) -> Resolved:
     layers, filters, facts = (f"SELECT * FROM {view} WHERE (\n{text}\n)" for view in PREDICATE_VIEWS)
+    check_single_select(connection, layers, "a split")
     if _binds(connection, layers):
         return Resolved(text, Level.LAYER, layers)
     connection.sql(facts)  # raises what is wrong, if anything is
@@ -102,11 +93,3 @@ def _binds(connection: duckdb.DuckDBPyConnection, sql: str) -> bool:
     except duckdb.BinderException:
         return False
     return True
-
-
-def _explained(query: str) -> str:
-    words = query.split(None, 1)[1]
-    while words.lstrip().upper().startswith(("ANALYZE", "(")):
-        words = words.lstrip()
-        words = words.partition(")")[2] if words.startswith("(") else words.split(None, 1)[1]
-    return words
