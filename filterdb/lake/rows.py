@@ -12,7 +12,7 @@ from filterdb.analysis import LayerSummary, Moments
 from filterdb.lake import schema
 from filterdb.network import Facts, Layer, Network
 
-ROW_GROUP_ROWS = 524_288
+ROW_GROUP_ROWS = 262_144
 SMALL_ROW_GROUP_ROWS = 65_536
 TRANSPOSED_ROWS = 8_192
 CONSTANTS = ("dataset", "model")
