@@ -18,6 +18,7 @@ from filterdb.report.collection import Collection
 from filterdb.report.effects import Spread, spread
 
 KINDS = ("normal", "robust", "untrained")
+FORMS = ("raw", "bn_folded")
 FIRST_LAYER = 0
 DEPTHS = tuple(range(11))
 """The first layer and the ten deciles."""
@@ -48,6 +49,12 @@ class Study:
     def __init__(self, database: Database, choice: Choice) -> None:
         self.database, self.choice = database, choice
         self._kept: dict[tuple, pl.DataFrame] = {}
+        self._refuse_unknown()
+
+    def _refuse_unknown(self) -> None:
+        choice = self.choice
+        if choice.weights not in (None, *FORMS):
+            raise UsageError(f"no network of weights {choice.weights!r}; choose {' or '.join(FORMS)}")
         known = set(self.frame("paper/claims", everything=True)["dataset"])
         for dataset in choice.datasets:
             if dataset not in known:

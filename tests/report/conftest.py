@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 import filterdb
+from filterdb import cli
 from filterdb.lake.ingestion import ingest
+from filterdb.lake.lake import Lake
 from filterdb.network import Facts, Job, Network
 from filterdb.sources import table
 from tests.networks import random_network
@@ -19,6 +21,7 @@ def make_lake(root, networks, pairs=()):
         {"robust_model": f"local/{r}", "normal_model": f"local/{n}", "architecture": "Toy", "dataset": "any"}
         for r, n in pairs
     ]
+    Lake.create(root)
     jobs = [Job(network.facts.model, lambda network=network: network) for network in networks]
     for report in ingest(root, jobs, pairs=rows):
         if report.error:
@@ -80,8 +83,17 @@ def reference_lake(reference_data, tmp_path_factory):
     return make_lake(tmp_path_factory.mktemp("report") / "reference.lake", networks, pairs)
 
 
-@pytest.fixture(scope="session", params=["zoo", "reference"])
+@pytest.fixture(scope="session")
+def demo_lake(tmp_path_factory):
+    """Networks that were really trained, on real images."""
+    folder = tmp_path_factory.mktemp("report") / "demo"
+    assert cli.run(["demo", "--out", str(folder)]) == 0
+    return folder / "digits.lake"
+
+
+@pytest.fixture(scope="session", params=["zoo", "reference", pytest.param("demo", marks=pytest.mark.slow)])
 def lake(request):
+    """Each of these in turn."""
     return request.getfixturevalue(f"{request.param}_lake")
 
 

@@ -87,24 +87,26 @@ FROM paper
 
 
 @pytest.mark.parametrize("pairs", [True, False])
-def test_fig1_divergence_by_depth(zoo_db, zoo_oracle, pairs):
-    rows = ask(zoo_db, "fig1_divergence_by_depth", pairs=str(pairs)).to_dicts()
+def test_fig1_divergence_by_depth(db, oracle, pairs):
+    rows = ask(db, "fig1_divergence_by_depth", pairs=str(pairs)).to_dicts()
     assert [(row["dataset"], row["depth_decile"]) for row in rows] == [
-        (dataset, decile) for dataset in zoo_oracle.datasets for decile in range(11)
+        (dataset, decile) for dataset in oracle.datasets for decile in range(11)
     ]
     for row in rows:
-        expected = zoo_oracle.kl(row["dataset"], row["depth_decile"], pairs=pairs)
+        expected = oracle.kl(row["dataset"], row["depth_decile"], pairs=pairs)
         assert nan(row["kl"]) == pytest.approx(expected, **EXACT)
         for kind in ("robust", "normal"):
-            members = zoo_oracle.members(row["dataset"], kind)
-            assert row[f"n_{kind}"] == len(zoo_oracle.scaled(members, row["depth_decile"], pairs=pairs))
-    assert [row["kl"] for row in rows if row["dataset"] == "cifar100"] == [None] * 11
-    assert next(row["kl"] for row in rows if row["dataset"] == "imagenet") is None
+            members = oracle.members(row["dataset"], kind)
+            assert row[f"n_{kind}"] == len(oracle.scaled(members, row["depth_decile"], pairs=pairs))
 
 
-def test_fig1_without_depths_has_nothing_to_compare(reference_lake):
+def test_fig1_has_no_divergence_where_a_side_has_no_filters(zoo_db, reference_lake):
+    by_dataset = ask(zoo_db, "fig1_divergence_by_depth").partition_by("dataset", as_dict=True)
+    assert by_dataset[("cifar100",)]["kl"].is_null().all()  # robust networks alone
+    assert by_dataset[("imagenet",)]["kl"].is_null().to_list()[:2] == [True, False]  # no 3×3 first layer
+    assert not by_dataset[("cifar10",)]["kl"].is_null().any()
     with filterdb.open(reference_lake) as db:
-        assert ask(db, "fig1_divergence_by_depth")["kl"].is_null().all()
+        assert ask(db, "fig1_divergence_by_depth")["kl"].is_null().all()  # depths unknown
 
 
 def test_fig2_basis(db, oracle):
@@ -161,9 +163,9 @@ def test_fig5_last_layer(zoo_db, zoo_oracle):
     assert rows.height == 20
 
 
-def test_fig6_thresholding(zoo_db, zoo_oracle):
-    rows = ask(zoo_db, "fig6_thresholding", threshold="0.2").to_dicts()
-    first = {layer.model: layer for layer in zoo_oracle.layers if layer.decile == 0 and zoo_oracle.kind(layer.model)}
+def test_fig6_thresholding(db, oracle):
+    rows = ask(db, "fig6_thresholding", threshold="0.2").to_dicts()
+    first = {one.model: one for one in oracle.layers if one.decile == 0 and oracle.kind(one.model)}
     assert {row["model"] for row in rows} == set(first)
     assert len(rows) == sum(layer.out_channels for layer in first.values())
     for row in rows:
@@ -176,7 +178,7 @@ def test_fig6_thresholding(zoo_db, zoo_oracle):
         dense = layer.dense.reshape(layer.out_channels, -1)[row["out_channel"]]
         assert row["dead"] == (not dense.any())
         assert row["weighted_sum"] == (dense.any() and row["centre_share"] >= 0.2)
-        assert row["in_channels"] == 3
+        assert row["in_channels"] == len(bank)
 
 
 @pytest.mark.parametrize("definition", ["paper", "published"])

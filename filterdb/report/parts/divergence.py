@@ -52,22 +52,19 @@ def part(study: Study) -> Part:
 
 def points(study: Study, collection: Collection) -> list[Point]:
     """The eleven points of one data set."""
+    filters = study.histograms(collection.models)[:, :, 0].sum(axis=2) * collection.times[:, None]
+    robust, normal = (
+        filters[side].sum(axis=0).astype(int).tolist() for side in (collection.robust, ~collection.robust)
+    )
     spread = study.by_depth.get(collection.dataset)
     if spread is None:
-        return [Point(nan)] * len(DEPTHS)
-    intervals, by_chance = spread.intervals, spread.by_chance
-    filters = study.histograms(collection.models)[:, :, 0].sum(axis=2) * collection.times[:, None]
+        return [Point(nan, n_robust=robust[depth], n_normal=normal[depth]) for depth in DEPTHS]
+    paper = published.divergence_by_depth()
     return [
-        Point(
-            kl=float(spread.values[depth]),
-            low=intervals[depth].low,
-            high=intervals[depth].high,
-            by_chance=float(by_chance[depth]),
-            paper=published.divergence_by_depth().get((collection.dataset, depth), nan),
-            n_robust=int(filters[collection.robust, depth].sum()),
-            n_normal=int(filters[~collection.robust, depth].sum()),
+        Point(value, interval.low, interval.high, chance, paper.get((collection.dataset, depth), nan), *counts)
+        for depth, value, interval, chance, *counts in zip(
+            DEPTHS, spread.values.tolist(), spread.intervals, spread.by_chance.tolist(), robust, normal, strict=False
         )
-        for depth in DEPTHS
     ]
 
 
