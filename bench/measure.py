@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -85,8 +84,14 @@ def alone(task: str, *arguments: object) -> Alone:
 
 
 def peak_memory() -> int:
-    """The most memory that this process has held so far, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """The most memory that this process has held so far, in bytes (getrusage would count its parent's too)."""
+    return status("VmHWM")
+
+
+def status(name: str) -> int:
+    """A size that the kernel keeps of this process, in bytes."""
+    lines = Path("/proc/self/status").read_text("utf-8").splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
 
 def files_of(root: Path) -> list[Path]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.measure import peak_memory
+from bench.measure import peak_memory, status
 
 
 def pca(root: str) -> dict[str, float]:
@@ -65,7 +65,7 @@ def ingest_mapped(folder: str, width: str) -> dict[str, int]:
     lake = Lake.create(Path(folder) / "mapped.lake")
     write_network(lake, network("small", 256), threads=2)
     large = network("large", int(width))
-    before = _held()
+    before = status("RssAnon")
     with _Watch() as watch:
         write_network(lake, large, threads=2)
     return {"held": watch.most - before, "largest_layer": 36 * large.layers[0].n_filters}
@@ -87,7 +87,7 @@ class _Watch:
 
     def _look(self) -> None:
         while not self._done.wait(0.005):
-            self.most = max(self.most, _held())
+            self.most = max(self.most, status("RssAnon"))
 
     def __enter__(self) -> "_Watch":
         self._thread.start()
@@ -96,11 +96,6 @@ class _Watch:
     def __exit__(self, *exception: object) -> None:
         self._done.set()
         self._thread.join()
-
-
-def _held() -> int:
-    lines = Path("/proc/self/status").read_text("utf-8").splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("RssAnon:"))
 
 
 TASKS = {task.__name__: task for task in (pca, kl, authors, report, ingest_mapped)}
