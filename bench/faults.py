@@ -25,6 +25,7 @@ import filterdb
 from filterdb.lake.log import exists
 from filterdb.lake.verify import verify
 
+ROOT = Path(__file__).parents[1]
 FILTERDB = [sys.executable, "-m", "filterdb"]
 SHOWN = {"models": "models.* EXCLUDE (ingested_at)", "layers": "layers.*", "filters": "filters.*", "skips": "skips.*"}
 EVERYTHING = "dataset, robust, model, layer, out_channel, in_channel, max_abs, w0, w1, w2, w3, w4, w5, w6, w7, w8"
@@ -185,13 +186,15 @@ def group_larger_than_memory(root: Path, memory: str) -> tuple[float, float]:
         f"SELECT count(*) AS groups, sum(n) AS filters FROM (SELECT count(*) AS n FROM filters GROUP BY {EVERYTHING})"
     )
     program = (
-        "import resource, sys; from filterdb import cli; "
-        "code = cli.run(sys.argv[1:]); print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss); sys.exit(code)"
+        "import sys; from bench.measure import peak_memory; from filterdb import cli; "
+        "code = cli.run(sys.argv[1:]); print(peak_memory()); sys.exit(code)"
     )
     arguments = ["sql", query, "--lake", str(root), "--memory-limit", memory, "--threads", "2", "--format", "jsonl"]
     began = time.monotonic()
-    answer = subprocess.run([sys.executable, "-c", program, *arguments], check=True, capture_output=True, text=True)
-    return time.monotonic() - began, int(answer.stdout.splitlines()[-1]) / 2**20
+    answer = subprocess.run(
+        [sys.executable, "-c", program, *arguments], check=True, capture_output=True, text=True, cwd=ROOT
+    )
+    return time.monotonic() - began, int(answer.stdout.splitlines()[-1]) / 2**30
 
 
 def _expect(condition: bool, otherwise: str) -> None:

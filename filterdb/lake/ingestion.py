@@ -10,6 +10,7 @@ from filterdb.lake.compact import MANY, compact
 from filterdb.lake.lake import Lake
 from filterdb.lake.log import exists
 from filterdb.lake.writer import write_failures, write_network, write_pairs
+from filterdb.memory import threads_within
 from filterdb.network import Job, Network
 
 Progress = Callable[[str, int, int], None]
@@ -33,6 +34,7 @@ def ingest(
     *,
     replace: bool = False,
     threads: int = 2,
+    memory_limit: int | None = None,
     progress: Progress = lambda model, done, total: None,
     pairs: Sequence[dict[str, object]] = (),
 ) -> Iterator[Report]:
@@ -41,8 +43,8 @@ def ingest(
     The lake in `root` is made, if need be, when the first network has loaded. `pairs` are rows of the
     table `pairs`; each shows once both its networks are there. A network that fails is recorded in
     `skips` and the next one is taken; LakeError or IntegrityError, about the lake itself, end it all.
-    At the end, small tables of many files are compacted. `progress` is called with the model and its
-    filters written so far and in all.
+    `memory_limit` (bytes) leaves fewer threads to networks of large layers. At the end, small tables of
+    many files are compacted. `progress` is called with the model and its filters written so far and in all.
     """
     lake: Lake | None = Lake(root) if exists(root / "filters") else None
     failed: list[Report] = []
@@ -51,7 +53,7 @@ def ingest(
             network = job.load()
             with _lake_errors(root):
                 lake = lake or Lake.create(root)
-                yield _write(lake, network, replace, threads, progress)
+                yield _write(lake, network, replace, _threads(network, threads, memory_limit), progress)
         except (LakeError, IntegrityError):
             raise  # about the lake: other networks would fare no better
         except FilterdbError as error:
@@ -74,6 +76,13 @@ def _lake_errors(root: Path) -> Iterator[None]:
             f"cannot write to {root}: {error.strerror or error}; finished networks are kept, run the same command "
             "again to go on"
         ) from error
+
+
+def _threads(network: Network, threads: int, memory_limit: int | None) -> int:
+    if memory_limit is None:
+        return threads
+    largest = max((layer.n_filters for layer in network.layers), default=0)
+    return threads_within(memory_limit, 36 * largest, threads)
 
 
 def _write(lake: Lake, network: Network, replace: bool, threads: int, progress: Progress) -> Report:

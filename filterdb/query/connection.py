@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import duckdb
 
-from filterdb import resources
+from filterdb import memory, resources
 from filterdb.errors import LakeError
 from filterdb.lake import schema
 from filterdb.lake.lake import Lake
@@ -82,7 +82,7 @@ class _FiltersElsewhere:
 def _settings(threads: int | None, memory_limit: str | None) -> dict[str, str | int]:
     settings = {
         "threads": threads,
-        "memory_limit": memory_limit,
+        "memory_limit": None if memory_limit is None else f"{memory.size(memory_limit) / 1000}KB",
         "temp_directory": str(Path(tempfile.gettempdir()) / f"filterdb-{uuid4().hex}"),  # made when it is needed
         "autoinstall_known_extensions": "false",
         "python_enable_replacements": "false",  # else a name may mean a variable of ours

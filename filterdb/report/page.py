@@ -17,8 +17,6 @@ from filterdb.report.words import counted, dataset_name
 
 HERE = Path(__file__).parent
 GROUP = "group"
-WIDE = 5.0
-"""Inches from which a figure takes the whole width of the page."""
 Files = Mapping[str, Sequence[str]]
 """Paths of files relative to the page, by the name of the figure or of the numbers that they hold."""
 
@@ -83,10 +81,9 @@ def _part(part: Part, figures: Files, numbers: Files, root: Path) -> Iterator[st
     yield _paragraph(part.caption)
     if part.figures:
         yield '<div class="figures">'
-        for name, figure in part.figures.items():
-            wide = ' class="wide"' if figure.get_figwidth() > WIDE else ""
+        for name in part.figures:
             links = f'<figcaption class="files">{_links(name, figures[name])}</figcaption>'
-            yield f"<figure{wide}>{_image(root, figures[name], part.title)}{links}</figure>"
+            yield f"<figure>{_image(root, figures[name], part.title)}{links}</figure>"
         yield "</div>"
     yield from map(_table, part.tables)
     if part.notes:

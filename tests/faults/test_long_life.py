@@ -18,6 +18,7 @@ from filterdb.lake import commits
 from filterdb.lake.compact import compact
 from filterdb.lake.ingestion import ingest
 from filterdb.lake.lake import Lake
+from filterdb.lake.log import tables
 from filterdb.lake.vacuum import superfluous
 from filterdb.lake.verify import verify
 from filterdb.lake.writer import write_network, write_pairs
@@ -37,6 +38,17 @@ def vacuum(root, **when):
     for file in found:
         file.path.unlink()
     return {file.path.relative_to(root).as_posix() for file in found}
+
+
+def first_replaced(root):
+    """When a file was first replaced by another, in seconds since 1970."""
+    times = [
+        commit.timestamp / 1000
+        for name in tables(root)
+        for commit in commits.read_all(root / name, commits.newest(root / name))
+        if commit.removed
+    ]
+    return min(times)
 
 
 def test_compaction_changes_no_answer_at_any_version(root):
@@ -107,8 +119,9 @@ def test_an_ingestion_compacts_when_files_are_many(tmp_path, monkeypatch):
 def test_vacuum_removes_nothing_that_a_kept_version_needs(compacted):
     before = all_versions(compacted)
     assert vacuum(compacted) == set()
-    assert vacuum(compacted, now=time.time() + WEEK - 60) == set()
+    assert vacuum(compacted, now=first_replaced(compacted) + WEEK - 1) == set()
     assert all_versions(compacted) == before
+    assert vacuum(compacted, now=first_replaced(compacted) + WEEK + 1) != set()
 
 
 def test_vacuum_removes_what_was_replaced_a_week_ago(compacted):

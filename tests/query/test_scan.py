@@ -12,6 +12,7 @@ from tests.networks import random_network
 
 CONDITIONS = [
     "w4 > 0",
+    "w4 > 0.12",
     "dataset = 'cifar10' AND NOT sparse AND max_abs > 0.1",
     "architecture = 'Toy' AND w4 > w0",
     "orthogonality > 0.5 AND w4 > 0 AND in_channels = 6",

@@ -180,12 +180,12 @@ def test_figure_7_draws_the_boxes_of_its_query(zoo_db, definition):
     repeated = np.repeat(deepest["variance_entropy"].to_numpy(), deepest["times"].to_numpy())
     assert sorted(boxes[10]) == sorted(repeated)
     part = quality.part(study)
-    axes = part.figures["fig7"].axes[len(study.datasets)]
+    axes = part.figures["fig7-cifar10"].axes[1]
     assert axes.get_ylabel() == "variance entropy"
     heights = [bar.get_height() for bar in axes.containers[0]]
     quartiles = [np.percentile(of_decile, [25, 75]) for _, of_decile in sorted(boxes.items())]
     np.testing.assert_allclose(heights, [upper - lower for lower, upper in quartiles], atol=1e-12)
-    assert definition.value in part.figures["fig7"].texts[-1].get_text()
+    assert definition.value in part.figures["fig7-cifar10"].texts[-1].get_text()
 
 
 def test_every_figure_says_how_it_was_counted(zoo_db):

@@ -14,6 +14,7 @@ from filterdb.cli.ingest.options import (
     EpsilonOption,
     FoldOption,
     LicenseOption,
+    MemoryOption,
     NameOption,
     ReplaceOption,
     RobustAccuracyOption,
@@ -55,6 +56,7 @@ def checkpoint(
     dry_run: DryRunOption = False,
     lake: LakeOption = None,
     workers: WorkersOption = None,
+    memory_limit: MemoryOption = None,
     format: FormatOption = Format.TABLE,
     file: FileOption = None,
 ) -> int:
@@ -81,7 +83,7 @@ def checkpoint(
         )
 
     job = Job(facts.in_form(fold_batchnorm=fold_batchnorm).model, load)
-    return run(request(context, lake, format, file, dry_run, replace, workers), [job])
+    return run(request(context, lake, format, file, dry_run, replace, workers, memory_limit), [job])
 
 
 def onnx(
@@ -101,6 +103,7 @@ def onnx(
     dry_run: DryRunOption = False,
     lake: LakeOption = None,
     workers: WorkersOption = None,
+    memory_limit: MemoryOption = None,
     format: FormatOption = Format.TABLE,
     file: FileOption = None,
 ) -> int:
@@ -124,7 +127,7 @@ def onnx(
         return onnx.network(path, facts, fold_batchnorm=fold_batchnorm)
 
     job = Job(facts.in_form(fold_batchnorm=fold_batchnorm).model, load)
-    return run(request(context, lake, format, file, dry_run, replace, workers), [job])
+    return run(request(context, lake, format, file, dry_run, replace, workers, memory_limit), [job])
 
 
 def hdf5(
@@ -134,6 +137,7 @@ def hdf5(
     dry_run: DryRunOption = False,
     lake: LakeOption = None,
     workers: WorkersOption = None,
+    memory_limit: MemoryOption = None,
     format: FormatOption = Format.TABLE,
     file: FileOption = None,
 ) -> int:
@@ -145,7 +149,8 @@ def hdf5(
         Job(network.facts.model, lambda network=network: network)
         for network in hdf5.networks(path, progress=reporter.download)
     )
-    return run(request(context, lake, format, file, dry_run, replace, workers), jobs, reporter, hdf5.pairs(path))
+    asked = request(context, lake, format, file, dry_run, replace, workers, memory_limit)
+    return run(asked, jobs, reporter, hdf5.pairs(path))
 
 
 def table(
@@ -155,6 +160,7 @@ def table(
     dry_run: DryRunOption = False,
     lake: LakeOption = None,
     workers: WorkersOption = None,
+    memory_limit: MemoryOption = None,
     format: FormatOption = Format.TABLE,
     file: FileOption = None,
 ) -> int:
@@ -165,7 +171,7 @@ def table(
     if ignored:
         print(f"columns that say nothing to filterdb are left out: {', '.join(ignored)}", file=sys.stderr)
     jobs = (Job(network.facts.model, lambda network=network: network) for network in table.networks(path))
-    return run(request(context, lake, format, file, dry_run, replace, workers), jobs)
+    return run(request(context, lake, format, file, dry_run, replace, workers, memory_limit), jobs)
 
 
 def _facts(source: str, name: str, clean_accuracy: float | None, robust_accuracy: float | None, **known: Any) -> Facts:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from filterdb import memory
 from filterdb.cli.options import lake_directory, output
 from filterdb.cli.output import Format, Output
 from filterdb.errors import UsageError
@@ -13,6 +14,10 @@ from filterdb.errors import UsageError
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be ingested; write nothing.")]
 ReplaceOption = Annotated[bool, typer.Option("--replace", help="Take the place of other weights under the same id.")]
 WorkersOption = Annotated[int | None, typer.Option("--workers", min=1, help="Threads [default: all cores].")]
+MemoryOption = Annotated[
+    str | None,
+    typer.Option("--memory-limit", metavar="SIZE", help="Memory to keep to, e.g. 2GB; fewer threads for large layers."),
+]
 FoldOption = Annotated[
     bool, typer.Option("--fold-batchnorm", help="Multiply each BatchNorm into the convolution before it.")
 ]
@@ -43,6 +48,7 @@ class Request:
     dry_run: bool
     replace: bool
     workers: int | None
+    memory_limit: int | None
 
 
 def request(
@@ -53,9 +59,11 @@ def request(
     dry_run: bool,
     replace: bool,
     workers: int | None,
+    memory_limit: str | None,
 ) -> Request:
     """The shared options as one value."""
-    return Request(lake_directory(context, lake), output(format, file), dry_run, replace, workers)
+    limit = None if memory_limit is None else memory.size(memory_limit)
+    return Request(lake_directory(context, lake), output(format, file), dry_run, replace, workers, limit)
 
 
 def shape(text: str | None) -> tuple[int, int, int] | None:

@@ -52,7 +52,15 @@ def _ingest(request: Request, jobs: Iterable[Job], reporter: Reporter, pairs: Se
     workers = request.workers or os.cpu_count() or 1
     with reporter:
         reports = list(
-            ingest(request.root, jobs, replace=request.replace, threads=workers, progress=reporter.filters, pairs=pairs)
+            ingest(
+                request.root,
+                jobs,
+                replace=request.replace,
+                threads=workers,
+                memory_limit=request.memory_limit,
+                progress=reporter.filters,
+                pairs=pairs,
+            )
         )
         if any(report.error is None for report in reports):
             extend(request.root, threads=workers)

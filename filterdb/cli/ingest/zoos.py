@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from filterdb.cli.ingest.options import DryRunOption, FoldOption, ReplaceOption, WorkersOption, request
+from filterdb.cli.ingest.options import (
+    DryRunOption,
+    FoldOption,
+    MemoryOption,
+    ReplaceOption,
+    WorkersOption,
+    request,
+)
 from filterdb.cli.ingest.run import run
 from filterdb.cli.options import FileOption, FormatOption, LakeOption
 from filterdb.cli.output import Format
@@ -55,6 +62,7 @@ def robustbench(
     dry_run: DryRunOption = False,
     lake: LakeOption = None,
     workers: WorkersOption = None,
+    memory_limit: MemoryOption = None,
     format: FormatOption = Format.TABLE,
     file: FileOption = None,
 ) -> int:
@@ -83,7 +91,7 @@ def robustbench(
 
     jobs = _untrained_jobs(chosen, seed, fold) if untrained else _jobs(chosen, load, fold)
     pair_rows = [] if untrained else pair_rows
-    return run(request(context, lake, format, file, dry_run, replace, workers), jobs, reporter, pair_rows)
+    return run(request(context, lake, format, file, dry_run, replace, workers, memory_limit), jobs, reporter, pair_rows)
 
 
 def timm(
@@ -100,6 +108,7 @@ def timm(
     dry_run: DryRunOption = False,
     lake: LakeOption = None,
     workers: WorkersOption = None,
+    memory_limit: MemoryOption = None,
     format: FormatOption = Format.TABLE,
     file: FileOption = None,
 ) -> int:
@@ -114,7 +123,7 @@ def timm(
         return timm.load(network, cache=cache, fold_batchnorm=fold_batchnorm, progress=reporter.download)
 
     jobs = _untrained_jobs(chosen, seed, fold_batchnorm) if untrained else _jobs(chosen, load, fold_batchnorm)
-    return run(request(context, lake, format, file, dry_run, replace, workers), jobs, reporter)
+    return run(request(context, lake, format, file, dry_run, replace, workers, memory_limit), jobs, reporter)
 
 
 def _jobs(

@@ -33,7 +33,7 @@ def draw(by_network: "Mapping[str, Responses]", image: int = 0) -> Figure:
     panels = figure.subplots(len(heights), CHANNELS + 1, squeeze=False, height_ratios=heights)
     for number, (name, responses) in enumerate(by_network.items()):
         titles, *rows = panels[4 * number : 4 * number + 4]
-        titles[0].text(0, 0, name, va="bottom", fontsize=7)
+        titles[0].text(0, 0, name, va="bottom", fontsize=7, in_layout=False)
         for axes in titles:
             hide_axes(axes)
         _draw_network(rows, responses, image)

@@ -15,15 +15,15 @@ from filterdb.report.charts import PAPER, depth_axis, kind_handles, say, stamped
 from filterdb.report.effects import mean_difference
 from filterdb.report.part import Part
 from filterdb.report.pictures import METRICS, POSITIONS
-from filterdb.report.study import DEPTHS, Study
-from filterdb.report.style import COLUMN, PAGE, colour, new_figure, styled
+from filterdb.report.study import DEPTHS, KINDS, Study
+from filterdb.report.style import COLUMN, colour, new_figure, styled
 from filterdb.report.words import dataset_name, listed, number
 
 TITLE = "Figure 7: quality of the filters by depth"
 Boxes = Mapping[str, Mapping[str, Mapping[int, np.ndarray]]]
 """Values of networks by metric, kind of network and depth decile."""
-PaperMeans = Mapping[tuple[str, str, str, int], float]
-"""By metric, data set, kind of network and depth decile."""
+PaperMeans = Mapping[tuple[str, str, int], float]
+"""By metric, kind of network and depth decile."""
 
 
 def part(study: Study) -> Part:
@@ -31,11 +31,16 @@ def part(study: Study) -> Part:
     frame = study.frame("paper/fig7_quality")
     found = {dataset: boxes(frame.filter(pl.col("dataset").eq_missing(dataset))) for dataset in study.datasets}
     shown = {dataset_name(name): one for name, one in found.items() if _has_depths(one)}
+    paper = _paper_means(shown)
+    limits = {metric: _limits(shown, paper, metric) for metric in METRICS}
     return Part(
         name="fig7",
         title=TITLE,
         caption=_caption(study, frame),
-        figures={"fig7": stamped(draw(shown, _paper_means(shown)), study.stamp())} if shown else {},
+        figures={
+            f"fig7-{dataset}": stamped(draw(dataset, one, paper.get(dataset, {}), limits), study.stamp())
+            for dataset, one in shown.items()
+        },
         numbers={"fig7": frame},
         notes=tuple(_notes(study, found)),
     )
@@ -53,26 +58,22 @@ def boxes(frame: pl.DataFrame) -> Boxes:
 
 
 @styled
-def draw(by_dataset: Mapping[str, Boxes], paper: PaperMeans) -> Figure:
-    """A row for each metric, a column for each data set.
+def draw(dataset: str, one: Boxes, paper: PaperMeans, limits: Mapping[str, tuple[float, float]]) -> Figure:
+    """The boxes of a data set, a row for each metric, in the same limits for all data sets.
 
     Boxes span the quartiles about a line at the median, whiskers reach 1.5 times as far at most; the paper's
     means are marked beside them.
     """
-    figure = new_figure(COLUMN if len(by_dataset) == 1 else PAGE, 0.45 + 1.15 * len(METRICS))
-    panels = figure.subplots(len(METRICS), len(by_dataset), sharex=True, sharey="row", squeeze=False)
-    kinds = sorted({kind for one in by_dataset.values() for by_kind in one.values() for kind in by_kind})
-    for row, (metric, name) in zip(panels, METRICS.items(), strict=True):
-        for axes, (dataset, one) in zip(row, by_dataset.items(), strict=True):
-            _draw_kinds(axes, one[metric], kinds)
-            _draw_paper(axes, {key[2:]: value for key, value in paper.items() if key[:2] == (metric, dataset)}, kinds)
-        row[0].set_ylabel(name)
-    for axes, dataset in zip(panels[0], by_dataset, strict=True):
-        axes.set_title(dataset, pad=3)
-    for axes in panels[-1]:
-        depth_axis(axes)
+    figure = new_figure(COLUMN, 0.55 + 1.15 * len(METRICS))
+    panels = figure.subplots(len(METRICS), sharex=True)
+    kinds = [kind for kind in KINDS if any(kind in by_kind for by_kind in one.values())]
+    for axes, (metric, name) in zip(panels, METRICS.items(), strict=True):
+        _draw_kinds(axes, one[metric], kinds)
+        _draw_paper(axes, {key[1:]: value for key, value in paper.items() if key[0] == metric}, kinds)
+        axes.set(ylabel=name, ylim=limits[metric])
+    depth_axis(panels[-1])
     handles = kind_handles(kinds, paper=bool(paper))
-    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), title=dataset)
     return figure
 
 
@@ -108,12 +109,30 @@ def _draw_paper(axes: Axes, means: Mapping[tuple[str, int], float], kinds: list[
         axes.plot(list(at), list(at.values()), **style)
 
 
-def _paper_means(shown: Mapping[str, Boxes]) -> PaperMeans:
-    return {
-        (metric, dataset, "robust" if robust else "normal", decile): value
-        for (metric, dataset, robust, decile), value in published.metrics_by_depth().items()
-        if dataset in shown
-    }
+def _paper_means(shown: Mapping[str, Boxes]) -> dict[str, dict[tuple[str, str, int], float]]:
+    """By data set, those of the paper that are shown."""
+    means: dict[str, dict[tuple[str, str, int], float]] = {}
+    for (metric, dataset, robust, decile), value in published.metrics_by_depth().items():
+        if dataset in shown:
+            means.setdefault(dataset, {})[metric, "robust" if robust else "normal", decile] = value
+    return means
+
+
+def _limits(shown: Mapping[str, Boxes], paper: Mapping[str, PaperMeans], metric: str) -> tuple[float, float]:
+    """Of all values of a metric, with a little room."""
+    values = [
+        *(
+            value
+            for one in shown.values()
+            for by_decile in one[metric].values()
+            for v in by_decile.values()
+            for value in v
+        ),
+        *(value for means in paper.values() for key, value in means.items() if key[0] == metric),
+    ]
+    low, high = min(values, default=0.0), max(values, default=1.0)
+    room = 0.05 * (high - low) or 0.05
+    return low - room, high + room
 
 
 def _has_depths(one: Boxes) -> bool:

@@ -96,7 +96,7 @@ def _similarity(study: Study, dataset: str | None, rows: Rows) -> str:
     everyone = Everyone(chosen)
     once = np.ones((1, len(everyone.models)))
     cosine = similarity_of_bases(study.moment_vectors(everyone.models), once, everyone.robust)[0]
-    return f"From a robust basis vector to the nearest normal one the cosine is {cosine:.2f}, in the mean by variance."
+    return f"From a robust basis vector to the nearest normal one the cosine is {cosine:.2f}, weighted by variance."
 
 
 def _notes(dataset: str | None, rows: Rows) -> Iterator[str]:
