@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from filterdb import cli
+from tests.sources.published_file import Row, write_file
 
 FACTORY = """
 from torch import nn
@@ -155,6 +156,18 @@ def test_the_published_file_brings_its_pairs(run, reference_data):
     _, out, _ = run("sql", "SELECT (SELECT count(*) FROM models) AS models, (SELECT count(*) FROM pairs) AS pairs, "
                     "(SELECT count(*) FROM filters) AS filters", "--format", "jsonl")  # fmt: skip
     assert json.loads(out) == {"models": 7, "pairs": 3, "filters": 11_488}
+    assert "n_filters: 41 of 41 layers; sum 11,488, here 11,488; a layer differs by 0 at most" in err
+    assert "n_sparse: 41 of 41 layers; sum 2,019, here 2,019; a layer differs by 0 at most" in err
+
+
+def test_a_published_file_that_states_other_filters_than_the_lake_has_is_said(run, tmp_path):
+    for n_filters, expected in ((10, 0), (20, 4)):
+        rows = [Row(model="same"), Row(model_id=1, out_channels=n_filters, n_filters=n_filters)]
+        write_file(tmp_path / "dataset.h5", rows)
+        code, _, err = run("ingest", "hdf5", str(tmp_path / "dataset.h5"))
+        assert code == expected, err
+    assert "n_filters: 2 of 2 layers; sum 22, here 12; a layer differs by 10 at most" in err
+    assert "the lake has other numbers of filters" in err.splitlines()[-1]
 
 
 def test_real_filters_show_the_papers_direction(run, reference_data):

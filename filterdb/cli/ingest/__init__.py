@@ -2,7 +2,7 @@
 
 import typer
 
-from filterdb.cli.ingest import files, zoos
+from filterdb.cli.ingest import files, published, zoos
 
 app = typer.Typer(
     help="Bring networks into the lake; running a command again finishes what is left.", no_args_is_help=True
@@ -11,5 +11,5 @@ app.command("robustbench")(zoos.robustbench)
 app.command("timm")(zoos.timm)
 app.command("checkpoint")(files.checkpoint)
 app.command("onnx")(files.onnx)
-app.command("hdf5")(files.hdf5)
+app.command("hdf5")(published.hdf5)
 app.command("table")(files.table)

@@ -1,4 +1,4 @@
-"""ingest checkpoint, onnx, hdf5, table: networks and filters that lie in files."""
+"""ingest checkpoint, onnx, table: networks and filters that lie in files."""
 
 import sys
 from pathlib import Path
@@ -29,7 +29,6 @@ from filterdb.cli.ingest.options import (
 from filterdb.cli.ingest.run import run
 from filterdb.cli.options import FileOption, FormatOption, LakeOption
 from filterdb.cli.output import Format
-from filterdb.cli.progress import Reporter
 from filterdb.network import Facts, Job, Network
 
 
@@ -128,29 +127,6 @@ def onnx(
 
     job = Job(facts.in_form(fold_batchnorm=fold_batchnorm).model, load)
     return run(request(context, lake, format, file, dry_run, replace, workers, memory_limit), [job])
-
-
-def hdf5(
-    context: typer.Context,
-    path: Annotated[Path, typer.Argument(metavar="FILE", help="dataset.h5 or dataset.h5.xz as published")],
-    replace: ReplaceOption = False,
-    dry_run: DryRunOption = False,
-    lake: LakeOption = None,
-    workers: WorkersOption = None,
-    memory_limit: MemoryOption = None,
-    format: FormatOption = Format.TABLE,
-    file: FileOption = None,
-) -> int:
-    """All networks of the paper's published dataset, streamed from its HDF5 file."""
-    from filterdb.sources import hdf5
-
-    reporter = Reporter()
-    jobs = (
-        Job(network.facts.model, lambda network=network: network)
-        for network in hdf5.networks(path, progress=reporter.download)
-    )
-    asked = request(context, lake, format, file, dry_run, replace, workers, memory_limit)
-    return run(asked, jobs, reporter, hdf5.pairs(path))
 
 
 def table(

@@ -11,9 +11,9 @@ try:
 except ImportError as error:
     raise FilterdbError("reading HDF5 files needs h5py; install it with: pip install 'filterdb[hdf5]'") from error
 
-from filterdb.sources.hdf5.comparison import Comparison, check
+from filterdb.sources.hdf5.comparison import COMPARED, Comparison, check
 from filterdb.sources.hdf5.networks import networks
 from filterdb.sources.hdf5.pairs import pairs
 from filterdb.sources.hdf5.unpack import unpacked
 
-__all__ = ["Comparison", "check", "networks", "pairs", "unpacked"]
+__all__ = ["COMPARED", "Comparison", "check", "networks", "pairs", "unpacked"]

@@ -21,6 +21,9 @@ DERIVED = {
 }
 """Columns of our table `layers`, and the derived table and column of the file that means the same."""
 
+COMPARED = ("model", "layer", "n_filters", *DERIVED)
+"""Columns of our table `layers` that a comparison needs."""
+
 LayerKey = tuple[str, int]
 """A network's id, and a layer's place in it."""
 
@@ -45,9 +48,9 @@ class Comparison:
 def check(path: str | Path, layers: Iterable[Mapping[str, object]]) -> list[Comparison]:
     """The file at `path` against `layers`: rows of a lake's table `layers`, of all networks in the file or some.
 
-    Compared are `n_filters` and, where the file has the derived tables, `n_sparse`, `sparsity`, `max_abs`,
-    `variance_entropy_scaled` (the file's entropy is that of scaled filters) and `orthogonality`; the rows need
-    these columns, `model` and `layer`. Reads tables, no filters.
+    Compared are `n_filters`, always first, and, where the file has the derived tables, `n_sparse`, `sparsity`,
+    `max_abs`, `variance_entropy_scaled` (the file's entropy is that of scaled filters) and `orthogonality`; the
+    rows need the columns COMPARED. Reads tables, no filters.
     """
     ours = {(row["model"], row["layer"]): row for row in layers}
     with opened(unpacked(path)) as file:
