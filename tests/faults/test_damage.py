@@ -12,6 +12,7 @@ from bench.faults import contents
 from filterdb import cli
 from filterdb.errors import FilterdbError, IntegrityError
 from filterdb.lake import commits
+from filterdb.lake.lake import Lake
 from filterdb.lake.repair import repair
 from filterdb.lake.verify import verify
 from tests.faults.conftest import ingest_again
@@ -230,7 +231,7 @@ def test_a_row_that_contradicts_the_filters_is_named(root):
     from filterdb.lake.log import TableLog
 
     log = TableLog(root / "layers")
-    path = find(root, "layers/*.parquet").name
+    path = find(root, f"layers/*{Lake(root).commits()[0].ingest_id}*").name
     log.commit(schema.table("layers").arrow, [], remove=[path])
     (found,) = verify(root).damage
     assert "layers has 0 rows of it, models says 3" in found.problem

@@ -1,16 +1,12 @@
 """Lakes for the report: made-up networks with pairs, a twin that serves twice, untrained ones; and real filters."""
 
-import csv
-
 import numpy as np
 import pytest
 
 import filterdb
-from filterdb import cli
 from filterdb.lake.ingestion import ingest
 from filterdb.lake.lake import Lake
 from filterdb.network import Facts, Job, Network
-from filterdb.sources import table
 from tests.networks import random_network
 from tests.report.oracle import Oracle
 
@@ -74,21 +70,9 @@ def zoo_lake(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def reference_lake(reference_data, tmp_path_factory):
-    """The real filters, with the paper's pairs."""
-    networks = list(table.networks(reference_data / "real_filters_cifar10.parquet"))
-    with (reference_data / "paper_pairs.csv").open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["dataset"] == "cifar10"]
-    pairs = [(f"robustbench_{row['robust_model']}_cifar10_linf_13", row["normal_model"]) for row in rows]
-    return make_lake(tmp_path_factory.mktemp("report") / "reference.lake", networks, pairs)
-
-
-@pytest.fixture(scope="session")
-def demo_lake(tmp_path_factory):
+def demo_lake(demo):
     """Networks that were really trained, on real images."""
-    folder = tmp_path_factory.mktemp("report") / "demo"
-    assert cli.run(["demo", "--out", str(folder)]) == 0
-    return folder / "digits.lake"
+    return demo / "demo" / "digits.lake"
 
 
 @pytest.fixture(scope="session", params=["zoo", "reference", pytest.param("demo", marks=pytest.mark.slow)])
