@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from filterdb.query import statements
+from filterdb.query.conjuncts import layers_that_may_meet
 from filterdb.query.scan import Place
 from filterdb.query.split import FILTER_COLUMNS, Level
 
@@ -30,12 +31,12 @@ def of_split(split: "Split", by: Sequence[str], *, beside: "Basis | None" = None
             return []
         rows = statements.rows_of_layers(split.source(by), by)
         return _at(split, rows if beside is None else statements.without_histograms(rows, beside.id))
-    if split.condition is None or FILTER_COLUMNS & set(by):
+    if split.condition is None or FILTER_COLUMNS & set(by) or not set(by) <= set(_columns(split, "layers")):
         return None
-    every = split.database.split("true")
-    if every.count() < MIN_FILTERS or not set(by) <= set(_columns(split, "layers")):
+    layers = layers_that_may_meet(split.database.connection, split.condition)
+    if split.rows(statements.count_of_layers(layers))[0][0] < MIN_FILTERS:
         return None
-    return _at(split, statements.rows_of_layers(every.sql, by), _Kept(split))
+    return _at(split, statements.rows_of_layers(layers, by), _Kept(split))
 
 
 def _at(split: "Split", statement: str, kept: "_Kept | None" = None) -> list[Place]:

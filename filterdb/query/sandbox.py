@@ -41,7 +41,7 @@ def check_single_select(connection: duckdb.DuckDBPyConnection, text: str, what: 
         return check_single_select(connection, explained[1], what)
     if kinds != ["SELECT"]:
         raise UsageError(f"{what} must be one SELECT; got {', '.join(kinds) or 'nothing'}")
-    for problem in _problems(_parsed(connection, text)):
+    for problem in _problems(parsed(connection, text)):
         raise UsageError(f"{what} {problem}")
     return None
 
@@ -57,7 +57,8 @@ def _depth(text: str) -> int:
     return max(accumulate(1 if sign == "(" else -1 for sign in re.findall("[()]", text)))
 
 
-def _parsed(connection: duckdb.DuckDBPyConnection, text: str) -> dict:
+def parsed(connection: duckdb.DuckDBPyConnection, text: str) -> dict:
+    """What DuckDB makes of a statement, as `json_serialize_sql` gives it."""
     serialized = connection.sql("SELECT json_serialize_sql($text)", params={"text": text}).fetchall()[0][0]
     try:
         return json.loads(serialized)
@@ -65,18 +66,24 @@ def _parsed(connection: duckdb.DuckDBPyConnection, text: str) -> dict:
         raise UsageError(TOO_DEEP) from error
 
 
+def nodes(tree: object) -> Iterator[dict]:
+    """All objects within a parsed statement, however deep."""
+    rest = [tree]
+    while rest:
+        node = rest.pop()
+        if isinstance(node, dict):
+            yield node
+            rest.extend(node.values())
+        elif isinstance(node, list):
+            rest.extend(node)
+
+
 def _problems(parsed: dict) -> Iterator[str]:
     """What is wrong with a parsed statement, node by node."""
     if parsed["error"]:
         yield f"must be one SELECT: {parsed['error_message']}"
-    nodes: list[object] = [parsed]
-    while nodes:
-        node = nodes.pop()
-        if isinstance(node, dict):
-            yield from _problem(node)
-            nodes.extend(node.values())
-        elif isinstance(node, list):
-            nodes.extend(node)
+    for node in nodes(parsed):
+        yield from _problem(node)
 
 
 def _problem(node: dict) -> Iterator[str]:

@@ -11,6 +11,7 @@ from enum import StrEnum
 import duckdb
 
 from filterdb.errors import UsageError
+from filterdb.query.conjuncts import binds
 from filterdb.query.sandbox import check_single_select
 
 PREDICATE_VIEWS = ("layers", "filters", "filter_facts")
@@ -66,10 +67,10 @@ def _is_expression(text: str) -> bool:
 def _resolve_predicate(connection: duckdb.DuckDBPyConnection, text: str) -> Resolved:
     layers, filters, facts = (f"SELECT * FROM {view} WHERE (\n{text}\n)" for view in PREDICATE_VIEWS)
     check_single_select(connection, layers, "a split")
-    if _binds(connection, layers):
+    if binds(connection, layers):
         return Resolved(text, Level.LAYER, layers)
     connection.sql(facts)  # raises what is wrong, if anything is
-    return Resolved(text, Level.FILTER, filters if _binds(connection, filters) else facts, facts, text)
+    return Resolved(text, Level.FILTER, filters if binds(connection, filters) else facts, facts, text)
 
 
 def _resolve_select(connection: duckdb.DuckDBPyConnection, text: str) -> Resolved:
@@ -85,11 +86,3 @@ def _resolve_select(connection: duckdb.DuckDBPyConnection, text: str) -> Resolve
             f"or w0 … w8, max_abs and sparse; it yields {', '.join(sorted(columns))}"
         )
     return Resolved(text, Level.LAYER, f"SELECT * FROM layers SEMI JOIN (\n{select}\n) USING ({', '.join(keys)})")
-
-
-def _binds(connection: duckdb.DuckDBPyConnection, sql: str) -> bool:
-    try:
-        connection.sql(sql)
-    except duckdb.BinderException:
-        return False
-    return True

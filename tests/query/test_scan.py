@@ -8,6 +8,7 @@ from filterdb.lake import rows
 from filterdb.lake.lake import Lake
 from filterdb.lake.writer import write_network
 from filterdb.query import places, scan
+from filterdb.query.conjuncts import layers_that_may_meet
 from tests.networks import random_network
 
 CONDITIONS = [
@@ -20,7 +21,20 @@ CONDITIONS = [
     "w0 > 0 -- a comment",
     "w4 > 1e9",
     "CASE WHEN w4 > 0 THEN NULL ELSE true END",
+    "robust AND w4 > 0",
+    "(robust AND layer > 1) AND (NOT w4 < 0 AND model IN (SELECT model FROM models WHERE dataset = 'cifar10'))",
+    "robust OR w4 > 0",
+    "max_abs < 0.2 AND w4 > 0 AND layer = 1 AND NULL IS NULL",
 ]
+PASSED_OVER = {
+    "w4 > 0": "true",
+    "robust AND w4 > 0 AND layer > 1": "robust AND layer > 1",
+    "robust OR w4 > 0": "true",
+    "max_abs < 1e-9 AND w4 > 0": "true",
+    "random() < 0 AND w4 > 0 AND NOT robust": "NOT robust",
+    "n_filters > 50 AND (w4 > 0 AND variance_entropy > 0.9)": "n_filters > 50 AND variance_entropy > 0.9",
+}
+"""Conditions on filters, and the layers that they leave to look at."""
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +112,15 @@ def test_row_groups_that_two_splits_need_are_read_once(scanned, monkeypatch):
 def test_row_groups_without_a_row_that_counts_are_not_read(scanned, monkeypatch):
     monkeypatch.setattr(scan._Job, "read", lambda job: pytest.fail("read"))
     assert scanned.split("w4 > 1e9").moments().n == 0
+
+
+@pytest.mark.parametrize(("condition", "layers"), PASSED_OVER.items())
+def test_layers_that_a_condition_rules_out_are_passed_over(scanned, condition, layers):
+    keys = [
+        scanned.sql(f"SELECT model, layer FROM ({select}) ORDER BY ALL").fetchall()
+        for select in (layers_that_may_meet(scanned.connection, condition), f"FROM layers WHERE {layers}")
+    ]
+    assert keys[0] == keys[1] != []
 
 
 def test_any_layers_by_any_rows(scanned):
