@@ -5,12 +5,13 @@ import io
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
+from uuid import uuid4
 
 from filterdb.errors import UsageError
 
@@ -48,7 +49,7 @@ class Output:
 
         with database.explained():
             reader = database.sql(text, params).to_arrow_reader(BATCH)
-            with pq.ParquetWriter(self._parquet_file(), reader.schema) as writer:
+            with self._parquet_file() as path, pq.ParquetWriter(path, reader.schema) as writer:
                 for batch in reader:
                     writer.write_batch(batch)
         return None
@@ -56,7 +57,8 @@ class Output:
     def frame(self, frame: "pl.DataFrame") -> None:
         """Write the rows of a polars frame."""
         if self.format is Format.PARQUET:
-            frame.write_parquet(self._parquet_file())
+            with self._parquet_file() as path:
+                frame.write_parquet(path)
         else:
             self._rows(frame.columns, frame.iter_rows())
 
@@ -85,13 +87,34 @@ class Output:
         if self.file is None:
             yield sys.stdout
         else:
-            with self.file.open("w", encoding="utf-8", newline="") as stream:
+            with _whole(self.file) as path, path.open("w", encoding="utf-8", newline="") as stream:
                 yield stream
 
-    def _parquet_file(self) -> Path:
+    def _parquet_file(self) -> AbstractContextManager[Path]:
         if self.file is None:
             raise UsageError("--format parquet needs a file: add -o FILE")
-        return self.file
+        return _whole(self.file)
+
+
+@contextmanager
+def _whole(file: Path) -> Iterator[Path]:
+    """A path to write to that takes the place of `file` when the block ends, and is removed where it fails.
+
+    What is no regular file, such as a pipe, is written to as it is.
+    """
+    if file.exists() and not file.is_file():
+        yield file
+        return
+    temporary = file.resolve().with_name(f".{uuid4().hex}.tmp")
+    try:
+        temporary.touch()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(file)) from error
+    try:
+        yield temporary
+        temporary.replace(file.resolve())
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _json(columns: Sequence[str], rows: Iterable[Sequence[Any]], stream: TextIO) -> None:

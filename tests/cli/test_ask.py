@@ -55,6 +55,20 @@ def test_sql_answers_in_every_format(run, tmp_path):
     assert " local/plain          162             [1.5, 2.0]\n" in run("sql", query)[1]
 
 
+@pytest.mark.parametrize("format", ["table", "json", "jsonl", "csv", "parquet"])
+def test_a_file_is_replaced_as_a_whole_or_not_at_all(run, tmp_path, format):
+    file = tmp_path / "out"
+    file.write_text("before")
+    link = tmp_path / "link"
+    link.symlink_to(file)
+    failing = "SELECT CASE WHEN range > 50000 THEN error('no') ELSE 'x' END FROM range(100000)"
+    assert run("sql", failing, "--format", format, "-o", str(link))[0] in (1, 2)
+    assert file.read_text() == "before"
+    assert run("sql", "SELECT 1", "--format", format, "-o", str(link))[0] == 0
+    assert file.read_bytes() != b"before"
+    assert {path.name for path in tmp_path.iterdir() if path.name.startswith((".", "out", "link"))} == {"out", "link"}
+
+
 def test_a_format_without_a_file_where_one_is_needed(run):
     code, _, err = run("sql", "SELECT 1", "--format", "parquet")
     assert (code, err) == (2, "filterdb: --format parquet needs a file: add -o FILE\n")
