@@ -1,10 +1,10 @@
-# make demo | test | lint | bench: each sets up what it needs.
+# make demo | test | lint | bench | bench-paper | docs: each sets up what it needs.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 READY   = $(VENV)/.ready
 
-.PHONY: demo test lint bench docs clean
+.PHONY: demo test lint bench bench-paper docs clean
 demo: $(READY)
 	$(BIN)/filterdb demo
 
@@ -17,6 +17,9 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m bench
+
+bench-paper: $(READY)
+	$(BIN)/python -m bench --paper
 
 docs: $(READY)
 	$(BIN)/python -m docs.generate

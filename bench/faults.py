@@ -2,7 +2,7 @@
 
     python -m bench.faults [--kills 200] [--filters 30_000_000] [--folder DIR]
 
-The tests in tests/faults run the same with smaller numbers.
+writes bench/RESULTS-faults.md. The tests in tests/faults run the same with smaller numbers.
 """
 
 import argparse
@@ -13,8 +13,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -202,26 +203,38 @@ def _expect(condition: bool, otherwise: str) -> None:
         raise AssertionError(otherwise)
 
 
+def measure(folder: Path, kills: int, filters: int) -> Iterator[str]:
+    """A sentence for each promise, with its figures."""
+    table = write_table(folder / "table.parquet", 24)
+    yield str(kill_at_random(folder, [*FILTERDB, "ingest", "table", str(table)], kills))
+    readings, seconds = write_at_once(folder, 8, 20)
+    yield (
+        f"8 processes × 20 networks: 160 there once each after {seconds:.0f} s; {readings} readings meanwhile saw "
+        "whole networks alone"
+    )
+    table = write_table(folder / "large.parquet", 2, n_filters=filters // 4)
+    subprocess.run([*FILTERDB, "ingest", "table", str(table), "--lake", str(folder / "large")], check=True)
+    seconds, peak = group_larger_than_memory(folder / "large", "700MB")
+    size = sum(file.stat().st_size for file in (folder / "large").rglob("*.parquet")) / 2**30
+    yield (
+        f"GROUP BY 16 columns over {filters:,} filters, {size:.1f} GiB on disk, each its own group, with "
+        f"--memory-limit 700MB: {seconds:.0f} s, peak memory of the process {peak:.2f} GiB"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--filters", type=int, default=60_000_000)
+    parser.add_argument("--filters", type=int, default=30_000_000)
     parser.add_argument("--folder", type=Path)
     chosen = parser.parse_args()
+    found = []
     with tempfile.TemporaryDirectory(dir=chosen.folder) as name:
-        folder = Path(name)
-        table = write_table(folder / "table.parquet", 24)
-        print(kill_at_random(folder, [*FILTERDB, "ingest", "table", str(table)], chosen.kills), flush=True)
-        readings, seconds = write_at_once(folder, 8, 20)
-        print(
-            f"8 processes × 20 networks: 160 there once each after {seconds:.0f} s; {readings} readings meanwhile saw "
-            "whole networks alone",
-            flush=True,
-        )
-        table = write_table(folder / "large.parquet", 2, n_filters=chosen.filters // 4)
-        subprocess.run([*FILTERDB, "ingest", "table", str(table), "--lake", str(folder / "large")], check=True)
-        seconds, peak = group_larger_than_memory(folder / "large", "700MB")
-        print(f"GROUP BY 16 columns over {chosen.filters:,} filters: {seconds:.0f} s, peak memory {peak:.2f} GiB")
+        for sentence in measure(Path(name), chosen.kills, chosen.filters):
+            print(sentence, flush=True)
+            found.append(f"- {sentence}.\n")
+    page = f"# What a lake survived\n\n{datetime.now(UTC):%Y-%m-%d}; written by `python -m bench.faults`.\n\n"
+    Path(__file__).with_name("RESULTS-faults.md").write_text(page + "".join(found), "utf-8")
 
 
 if __name__ == "__main__":
