@@ -49,14 +49,14 @@ def _paper_difference(dataset: str | None, metric: str) -> float:
 def _rank_correlation(metric: str) -> Callable[[Study], Iterator[Measured]]:
     def measure(study: Study) -> Iterator[Measured]:
         rows = {row["model"]: row for row in study.networks.to_dicts()}
-        for collection in study.collections():
+        for collection in (one.robust_alone() for one in study.collections()):
             of_metric, accuracy = (
                 np.array([rows[model][column] for model in collection.models], dtype=float)
                 for column in (metric, "robust_accuracy")
             )
             yield measured_on(
                 collection,
-                partial(effects.rank_correlation, np.where(collection.robust, of_metric, nan), accuracy),
+                partial(effects.rank_correlation, of_metric, accuracy),
                 study.generator(),
                 unknown=f"{METRICS[metric]} or robust accuracies are not known, or are all alike",
             )
@@ -114,7 +114,9 @@ def _falls_with_complexity(study: Study) -> Iterator[Measured]:
     present = [dataset for dataset in published.DATASETS if dataset in study.overall]
     if len(present) < 2:
         names = listed(map(dataset_name, study.datasets))
-        yield Measured(names, reason=f"needs robust and normal networks of two of {listed(published.DATASETS)}")
+        everyone = Everyone(list(study.collections(pairs=False)))
+        reason = f"needs robust and normal networks of two of {listed(published.DATASETS)}"
+        yield Measured(names, n_robust=everyone.n_robust, n_normal=everyone.n_normal, reason=reason)
     for simple, complicated in pairwise(present):
         yield _ratio_of_divergences(study, simple, complicated)
 

@@ -5,11 +5,11 @@ therefore whole networks, and pairs that hang together as one.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from filterdb.report.words import counted
+from filterdb.report.words import counted, listed
 
 FEWEST = 3
 """Independent units of which an interval can be made at all."""
@@ -21,7 +21,7 @@ class Collection:
 
     models (n,): their ids. robust (n,) bool. times (n,): how often each counts, once per pair that it is in
     or once. unit (n,): the number of what is resampled together. by_pair: units are pairs, or several pairs
-    that share a network; otherwise networks, of each kind by itself.
+    that share a network; otherwise networks, of each kind by itself. kinds: those of which there must be some.
     """
 
     dataset: str | None
@@ -30,6 +30,7 @@ class Collection:
     times: np.ndarray
     unit: np.ndarray
     by_pair: bool
+    kinds: tuple[str, ...] = ("robust", "normal")
 
     @classmethod
     def of(
@@ -52,6 +53,18 @@ class Collection:
             by_pair,
         )
 
+    def robust_alone(self) -> "Collection":
+        """Its robust networks, for questions to which normal ones do not matter."""
+        models = tuple(model for model, robust in zip(self.models, self.robust, strict=True) if robust)
+        robust, times, unit = (values[self.robust] for values in (self.robust, self.times, self.unit))
+        return replace(self, models=models, robust=robust, times=times, unit=unit, kinds=("robust",))
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Networks of each kind of which there must be some."""
+        every = {"robust": self.n_robust, "normal": self.n_normal}
+        return {kind: every[kind] for kind in self.kinds}
+
     @property
     def n_robust(self) -> int:
         """Robust networks."""
@@ -65,7 +78,7 @@ class Collection:
     @property
     def n_units(self) -> int:
         """Independent units: pairs, or networks of the kind that has fewer."""
-        return len(set(self.unit)) if self.by_pair else min(self.n_robust, self.n_normal)
+        return len(set(self.unit)) if self.by_pair else min(self.sizes.values())
 
     @property
     def too_few(self) -> str:
@@ -74,9 +87,14 @@ class Collection:
             return ""
         if self.by_pair:
             return f"{counted(self.n_units, 'independent pair')}, {FEWEST} are needed for an interval"
-        return (
-            f"{self.n_robust} robust and {self.n_normal} normal networks, {FEWEST} of each are needed for an interval"
-        )
+        networks = listed(f"{size} {kind}" for kind, size in self.sizes.items())
+        return f"{networks} networks, {FEWEST} of each are needed for an interval"
+
+    @property
+    def lacking(self) -> str:
+        """Of which kinds there are no networks, or ''."""
+        missing = [kind for kind, size in self.sizes.items() if not size]
+        return f"no {listed(missing, 'and no')} networks" if missing else ""
 
     def resampled(self, replicates: int, generator: np.random.Generator) -> np.ndarray:
         """(replicates, n): how often each network counts when units are drawn with replacement."""

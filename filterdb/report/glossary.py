@@ -15,6 +15,7 @@ ENTROPY = {
 def glossary(choice: Choice) -> dict[str, str]:
     """What each word means under this choice."""
     return {
+        "Filterbank": "The 3×3 kernels of one output channel, one for each of its input channels.",
         "Scaled filter": "A 3×3 kernel divided by its largest absolute weight.",
         "Sparse filter": "Its largest absolute weight is at most 1/100 of its layer's. Sparse filters count only in"
         " sparsity and orthogonality.",
@@ -37,7 +38,10 @@ def glossary(choice: Choice) -> dict[str, str]:
 
 def _counting(choice: Choice) -> str:
     if not choice.pairs:
-        return "Every network counts once."
+        return (
+            "Every network counts once. The paper's values in table 1, figures 1 and 7 and the claims count a network"
+            " once per pair that it is in."
+        )
     return (
         "In table 1, figures 1 and 7 and the claims, a network counts once per pair that it is in, where its data set"
         " has pairs; in figures 2, 3 and 6, and where data sets are compared, every network counts once."

@@ -6,6 +6,7 @@ from html import escape
 from itertools import zip_longest
 from pathlib import Path
 from string import Template
+from urllib.parse import quote
 
 import polars as pl
 
@@ -70,10 +71,11 @@ def _counts(study: Study) -> str:
     (total,) = study.database.sql("SELECT count(*) FROM models").fetchall()[0]
     others = f", of {total:,} in the lake" if total != known else ""
     pairs = counted(len(study.pairs), "pair")
+    untrained = " Untrained networks have initial weights, and show what there is before any training."
     return (
         f"This report is about {counted(known, 'network')} of {counted(len(study.datasets), 'data set')}{others}; the"
-        f" lake has {pairs} of a robust network and its normal twin. Untrained networks have initial weights, and show"
-        " what there is before any training."
+        f" lake has {pairs} of a robust network and its normal twin."
+        f"{untrained if 'untrained' in study.networks['kind'] else ''}"
     )
 
 
@@ -99,7 +101,7 @@ def _image(root: Path, files: Sequence[str], title: str) -> str:
 
 
 def _links(name: str, files: Sequence[str]) -> str:
-    links = " ".join(f'<a href="{escape(file)}">{escape(Path(file).suffix[1:])}</a>' for file in files)
+    links = " ".join(f'<a href="{quote(file)}">{escape(Path(file).suffix[1:])}</a>' for file in files)
     return f"{escape(name)} {links}"
 
 
@@ -122,7 +124,7 @@ def _row(head: Sequence[str], row: Sequence[str], kind: str) -> str:
 
 
 def _paragraph(text: str) -> str:
-    return f"<p>{escape(text, quote=False)}</p>"
+    return f"<p>{escape(text, quote=False).replace(' %', '&nbsp;%')}</p>"
 
 
 def _definitions(study: Study) -> Iterator[str]:
@@ -133,7 +135,7 @@ def _definitions(study: Study) -> Iterator[str]:
 def _skips(study: Study) -> Iterator[str]:
     rows = study.frame("skipped").rows()
     if not rows:
-        yield _paragraph("Nothing: every layer of every network is a 3×3 convolution and in the lake.")
+        yield _paragraph("Nothing that the lake knows of: all that it was given is 3×3 convolutions.")
         return
     yield _paragraph("Parts of networks that are not in the lake, by reason; for all networks of the lake.")
     head = ("reason", "parts", "networks")

@@ -18,6 +18,7 @@ from filterdb.errors import UsageError
 from filterdb.report.style import (
     COLUMN,
     DIVERGING,
+    STYLE,
     colour,
     hide_axes,
     marker,
@@ -25,6 +26,8 @@ from filterdb.report.style import (
     styled,
 )
 
+LEGEND_ROOM = 1.6
+"""How high a panel is beside the bars below its legend."""
 GAP = 0.5
 """Space between two filters of a mosaic, in weights."""
 DECILES = range(11)
@@ -53,13 +56,15 @@ def filter_mosaic(weights_by_label: Mapping[str, np.ndarray], limit: int = 64) -
     rows = max(ceil(min(len(t), limit) / columns) for t in tiles.values())
     panel = COLUMN / max(2, len(tiles))
     single = all(pictures.ndim == 3 for pictures in tiles.values())
-    figure = new_figure(COLUMN, panel * rows / columns + (0.55 if single else 0.2))
+    figure = new_figure(COLUMN, panel * rows / columns + (0.55 if single else 0.35))
     panels = figure.subplots(1, len(tiles), squeeze=False)[0]
     for axes, (label, pictures) in zip(panels, tiles.items(), strict=True):
         _draw_mosaic(axes, pictures[:limit], columns)
         _hold_filters(axes, columns * (3 + GAP) - GAP, rows * (3 + GAP) - GAP)
         shown = f"first {limit} of {len(pictures)}" if len(pictures) > limit else f"{len(pictures)}"
         axes.set_title(f"{label} ({shown})", color=colour(label, list(tiles)))
+        if pictures.ndim == 4:
+            axes.set_xlabel("input channels as RGB, grey: 0", fontsize=STYLE["legend.fontsize"])
     if single:
         _weight_scale(figure, list(panels))
     return figure
@@ -84,8 +89,14 @@ def spectra(ratios_by_label: Mapping[str, np.ndarray]) -> Figure:
     axes.set(xlabel="principal component", ylabel="explained variance (%)", xticks=range(1, 10))
     axes.tick_params(axis="x", length=0)
     axes.grid(axis="y")
+    axes.set_ylim(top=max(axes.get_ylim()[1], LEGEND_ROOM * max(_right_half(ratios_by_label.values()), default=0)))
     axes.legend(loc="upper right")
     return figure
+
+
+def _right_half(ratios: Iterable[np.ndarray]) -> list[float]:
+    """The known ones of the last five of nine, in percent."""
+    return [100 * ratio for of_label in ratios for ratio in of_label[4:] if np.isfinite(ratio)]
 
 
 @styled

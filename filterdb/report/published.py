@@ -13,6 +13,9 @@ DATASETS = ("cifar10", "cifar100", "imagenet")
 FIRST_COMPONENT = 0.67
 """Share of the variance of all normal filters on their first principal component."""
 
+FILTERS = {"cifar10": 447_825_488, "cifar100": 158_015_344, "imagenet": 10_022_912}
+"""3×3 filters of all robust networks."""
+
 
 @cache
 def divergence(*, pairs: bool) -> dict[str, float]:
@@ -49,6 +52,14 @@ def accuracies() -> dict[tuple[str, str], tuple[float, float]]:
         for dataset in DATASETS
         for column in columns
     }
+
+
+@cache
+def pairs() -> dict[str, int]:
+    """Pairs of a robust network and its normal twin by data set."""
+    with PAIRS.open(encoding="utf-8", newline="") as file:
+        datasets = [row["dataset"] for row in csv.DictReader(file)]
+    return {dataset: datasets.count(dataset) for dataset in DATASETS}
 
 
 def _mean_and_deviation(values: list[float]) -> tuple[float, float]:

@@ -84,6 +84,11 @@ def colour(label: str, labels: list[str]) -> str:
     return COLOURS.get(label) or OTHER_COLOURS[unknown.index(label) % len(OTHER_COLOURS)]
 
 
+def plain(text: str) -> str:
+    """Somebody's text, which is no formula whatever dollar signs are in it."""
+    return text.replace("$", r"\$")
+
+
 def marker(label: str) -> str:
     """The marker of a line: a second sign beside its colour."""
     return MARKERS.get(label, "D")

@@ -79,13 +79,19 @@ class Claim:
         }
         return Verdict.HOLDS if holds[self.direction] else Verdict.FAILS
 
+    def is_undecided(self, found: Measured) -> bool:
+        """Whether the interval lies on both sides of the reference."""
+        fails = self.verdict(found) is Verdict.FAILS
+        return fails and found.interval.low <= self.reference <= found.interval.high
+
     def reason(self, found: Measured) -> str:
         """Why the verdict is not `holds`, or ''."""
         if self.verdict(found) is not Verdict.FAILS:
             return found.reason
-        if found.interval.low <= self.reference <= found.interval.high:
+        if self.is_undecided(found):
             return f"the interval includes {number(self.reference)}"
-        return f"the whole interval lies on the other side of {number(self.reference)}"
+        side = "below" if found.interval.high < self.reference else "above"
+        return f"the whole interval lies {side} {number(self.reference)}"
 
 
 def measured(
@@ -100,7 +106,7 @@ def measured(
         float(paper),
         collection.n_robust,
         collection.n_normal,
-        undefined or collection.too_few or ("" if isfinite(interval.low) else unknown),
+        collection.lacking or undefined or collection.too_few or ("" if isfinite(interval.low) else unknown),
     )
 
 
@@ -132,7 +138,7 @@ class Everyone:
             interval = Interval.of(
                 effect(np.hstack([one.resampled(REPLICATES, generator) for one in self.collections]))
             )
-        too_few = "" if n >= FEWEST else f"{n} networks of one kind, {FEWEST} are needed for an interval"
+        too_few = "" if n >= FEWEST else f"{n} networks of a kind, {FEWEST} are needed for an interval"
         undefined = "" if isfinite(estimate) or not n else "fewer than two filters that differ"
         name = listed(dataset_name(one.dataset) for one in self.collections)
         return Measured(name, estimate, interval, paper, self.n_robust, self.n_normal, too_few or undefined)

@@ -1,10 +1,14 @@
 """Numbers and lists as a reader meets them in captions, notes and tables."""
 
+import re
 from collections.abc import Iterable
 from math import isfinite
 
 MISSING = "–"
 SMALLEST = 1e-4
+"""Below this, numbers are written with a power of ten."""
+ROUNDING = 1e-9
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -13,8 +17,11 @@ def number(value: float | None, digits: int = 3) -> str:
         return MISSING
     if value == round(value) or abs(value) >= 10**digits:
         return f"{value:,.0f}".replace("-", "−")
-    if abs(value) < SMALLEST:
+    if abs(value) < ROUNDING:
         return "≈ 0"
+    if abs(value) < SMALLEST:
+        mantissa, exponent = f"{value:.{digits - 1}e}".replace("e-0", "e-").split("e")
+        return f"{mantissa.replace('-', '−')}×10{exponent.translate(RAISED)}"
     return f"{value:#.{digits}g}".rstrip(".").replace("-", "−")
 
 
@@ -45,6 +52,11 @@ def listed(words: Iterable[str], last: str = "and") -> str:
 def dataset_name(dataset: str | None) -> str:
     """The name of a data set, of which a network may have none."""
     return dataset or "unknown data set"
+
+
+def file_name(dataset: str | None) -> str:
+    """That name as part of a file's name: what would lead elsewhere is written as in addresses, `a/b` as `a%2Fb`."""
+    return re.sub(r"[^\w.@+ -]", lambda found: f"%{ord(found[0]):02X}", dataset_name(dataset))
 
 
 def depth_name(decile: int) -> str:

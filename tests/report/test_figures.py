@@ -4,6 +4,8 @@ import re
 
 import numpy as np
 import pytest
+from matplotlib.colors import same_color
+from matplotlib.text import Text
 
 import filterdb
 from filterdb.errors import UsageError
@@ -101,6 +103,8 @@ def test_figure_1_shows_value_interval_chance_and_paper(study):
     assert (rows["low"] < rows["kl"]).all()
     assert (rows["kl"] < rows["high"]).all()
     assert (rows["by_chance"] > 0).all()
+    signs = [text.get_text() for text in part.figures["fig1"].legends[0].get_texts()]
+    assert signs == ["robust vs normal", "95 % interval", "by chance", "paper", "no filters"]
     assert any("imagenet: no first layer" in note for note in part.notes)
     assert any(note.startswith("cifar100: 1 network trained to be robust and no networks") for note in part.notes)
 
@@ -136,6 +140,7 @@ def test_figure_4_shows_rgb_filters_of_a_robust_network_beside_its_twin(study):
     assert set(part.figures) == {"fig4-cifar10", "fig4-cifar100"}
     titles = [axes.get_title() for axes in part.figures["fig4-cifar10"].axes]
     assert titles == ["normal (6)", "robust (6)"]
+    assert {axes.get_xlabel() for axes in part.figures["fig4-cifar10"].axes} == {"input channels as RGB, grey: 0"}
     picture = part.figures["fig4-cifar10"].axes[0].collections[0].get_array()
     assert picture.shape == (3, 3, 3)
     assert part.notes == (
@@ -148,6 +153,15 @@ def test_figure_5_shows_single_filters_of_the_deepest_layer(study):
     part = mosaics.last_layer(study)
     assert set(part.figures) == {f"fig5-{name}" for name in ("cifar10", "cifar100", "imagenet")}
     assert [axes.get_title() for axes in part.figures["fig5-imagenet"].axes[:2]] == ["normal (36)", "robust (36)"]
+
+
+def test_where_depths_are_unknown_the_layers_shown_are_said_to_be_in_the_lakes_order(reference_lake):
+    with filterdb.open(reference_lake) as db:
+        first, last = (make(Study(db, Choice())) for make in (mosaics.first_layer, mosaics.last_layer))
+    said = "cifar10: the depths of its layers are not known; shown is the {} in the order of the lake"
+    assert (first.notes, last.notes) == ((said.format("first"),), (said.format("last"),))
+    weights = last.numbers["fig5-cifar10"].filter(kind="robust").select("w0", "w1").rows()
+    assert weights == sorted(weights)  # no channels to go by, yet the same each time
 
 
 def test_the_centre_share_of_a_mosaic():
@@ -186,6 +200,42 @@ def test_figure_7_draws_the_boxes_of_its_query(zoo_db, definition):
     quartiles = [np.percentile(of_decile, [25, 75]) for _, of_decile in sorted(boxes.items())]
     np.testing.assert_allclose(heights, [upper - lower for lower, upper in quartiles], atol=1e-12)
     assert definition.value in part.figures["fig7-cifar10"].texts[-1].get_text()
+    scaled = "the paper's variance entropies are those of scaled filters"
+    assert any(note.startswith(scaled) for note in part.notes) == (definition is Definition.PAPER)
+
+
+def test_figure_7_tells_kinds_by_colour_where_boxes_are_flat_and_marks_the_papers_means_of_kinds_it_shows(tmp_path):
+    networks = [random_network("x@random", dataset="cifar10", robust=None), *twins(1, dataset="cifar100")]
+    with filterdb.open(make_lake(tmp_path / "a.lake", networks)) as db:
+        figures = quality.part(Study(db, Choice())).figures
+    signs = {name: [text.get_text() for text in figure.legends[0].get_texts()] for name, figure in figures.items()}
+    assert signs == {"fig7-cifar10": ["untrained"], "fig7-cifar100": ["normal", "robust", "paper's mean"]}
+    medians = [lines.get_color() for lines in figures["fig7-cifar100"].axes[0].collections[1::2]]
+    assert all(map(same_color, medians, (style.COLOURS["normal"], style.COLOURS["robust"])))
+
+
+def test_differences_of_samples_of_layers_are_said_to_be_such(reference_lake):
+    with filterdb.open(reference_lake) as db:
+        study = Study(db, Choice())
+        parts = [quality.part(study), report.PARTS["claims"](study)]
+    assert parts[0].caption.startswith("Variance entropy is that of the filters as they are.")
+    for part in parts:
+        assert any(note.startswith("cifar10: its layers are perhaps not whole") for note in part.notes)
+
+
+@pytest.mark.parametrize("name", ["short", "of_a_network_that_has_a_very_long_name_indeed" * 2])
+def test_nothing_in_a_figure_is_cut_off_or_too_small_to_read(tmp_path, name):
+    networks = [made_up(f"{kind}-{name}", seed, n_layers=4) for seed, kind in enumerate(("robust", "plain"))]
+    with filterdb.open(make_lake(tmp_path / "a.lake", networks)) as db:
+        study = Study(db, Choice())
+        figures = [figure for make in report.PARTS.values() for figure in make(study).figures.values()]
+    for figure in figures:
+        figure.draw_without_rendering()
+        (width, height), drawn = figure.get_size_inches(), figure.get_tightbbox()
+        assert min(drawn.x0, drawn.y0, width - drawn.x1, height - drawn.y1) > -0.02
+        assert min(text.get_fontsize() for text in figure.findobj(Text)) >= 6
+        stamp = figure.texts[-1].get_window_extent()
+        assert not any(stamp.overlaps(axes.get_tightbbox()) for axes in figure.axes)
 
 
 def test_every_figure_says_how_it_was_counted(zoo_db):
@@ -209,7 +259,7 @@ def test_only_chosen_data_sets_are_shown(zoo_db):
 def test_table_1_has_the_papers_row_beside_ours(study):
     (table,) = table1.part(study).tables
     rows = dict(zip(table.kinds, table.rows, strict=True))
-    assert rows["paper"][3:] == ("78.5 ± 4.9", "60.7 ± 6.3", "30.8 ± 5.6")
+    assert rows["paper"] == ("paper", "5 pairs", "2,004,582", "78.5 ± 4.9", "60.7 ± 6.3", "30.8 ± 5.6")
     assert table.rows[0][0] == "cifar10"
     assert table.rows[0][1] == "4 pairs: 3 normal, 4 robust, 1 untrained"
 
@@ -234,9 +284,12 @@ def test_activations_show_the_maps_that_change_most(channels):
     pictures = [axes.images[0].get_array() for axes in figure.axes if axes.images]
     assert len(pictures) == 3 * 7
     np.testing.assert_allclose(pictures[15], 0.11)  # difference, first map
-    np.testing.assert_allclose(pictures[14], 0.8)  # difference of the image, ten times as strong around grey
+    np.testing.assert_allclose(pictures[14], 1)  # difference of the image, relative to its largest around grey
+    assert not figure.axes[1].patch.get_visible()  # which would cover a long name
     assert activations.numbers({"a": FakeResponses(1)})["relative_change"].to_list()[5] == 0.11
-    assert "of 2 answers, 1 (a) turn" in activations.sentence({"a": FakeResponses(1)})
+    said = activations.sentence({"a": FakeResponses(1)})
+    assert "no pixel by more than 0.03" in said
+    assert "of 2 answers, 1 (a) turn" in said
 
 
 def twins(count, **facts):

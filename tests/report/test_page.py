@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from html import unescape
 from html.parser import HTMLParser
+from urllib.parse import unquote
 
 import pytest
 
@@ -106,6 +107,18 @@ def test_names_are_shown_as_they_are_and_never_obeyed(tmp_path):
     assert reader.open == []
     assert not reader.attributes("img", "onerror")
     assert name in unescape(page.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("name", ["a$\\frac$b", "a/b", "../../../../elsewhere", "a%2Fb\nc #?"])
+def test_names_are_no_formulas_and_lead_nowhere(tmp_path, name):
+    networks = [random_network(f"{kind}{name}", dataset=name, seed=1) for kind in ("robust", "plain")]
+    with filterdb.open(make_lake(tmp_path / "a.lake", networks)) as db:
+        page = report.write(db, tmp_path / "out" / "deep" / "down" / "report", Choice(datasets=(name,)))
+    assert {path.name for path in tmp_path.iterdir()} == {"a.lake", "out"}
+    written = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert {path.parent.parent for path in written if path != page} == {page.parent}
+    linked = [href for href in Reader(page.read_text("utf-8")).attributes("a", "href") if not href.startswith("#")]
+    assert {page.parent / unquote(href) for href in linked} | {page} == set(written)
 
 
 def test_the_command_writes_the_page_and_says_where(zoo_lake, tmp_path, capsys):

@@ -136,6 +136,14 @@ def test_spectra_are_percentages_and_name_groups_without_filters():
     assert texts == ["normal (first: 40.0 %)", "robust (too few filters)"]
 
 
+def test_flat_spectra_leave_room_for_the_legend():
+    figure = pictures.spectra({label: np.full(9, 1 / 9) for label in ("normal", "robust", "untrained")})
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    highest = max(bar.get_window_extent().y1 for group in axes.containers for bar in group)
+    assert axes.get_legend().get_window_extent().y0 > highest
+
+
 def test_a_basis_shows_each_component_with_its_share():
     components = GENERATOR.normal(size=(9, 9))
     axes = pictures.basis({"all": (components, RATIOS)}).axes[0]

@@ -9,15 +9,14 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from filterdb.report.style import COLUMN, DIVERGING, hide_axes, new_figure, styled
+from filterdb.report.style import COLUMN, DIVERGING, hide_axes, new_figure, plain, styled
 from filterdb.report.words import listed, percent
 
 if TYPE_CHECKING:
     from filterdb.training.activations import Responses
 
 CHANNELS = 6
-AMPLIFIED = 10
-"""How many times as strong as it is the change of the image is shown."""
+STAMP = "maps on one scale, blue < 0 < red · image change relative to its largest"
 ROWS = ("clean", "attacked", "difference")
 
 
@@ -25,17 +24,18 @@ ROWS = ("clean", "attacked", "difference")
 def draw(by_network: "Mapping[str, Responses]", image: int = 0) -> Figure:
     """One image and the maps of the channels that change most, most first: a block of three rows for each network.
 
-    Maps of a network share one scale from blue over white (0) to red; the change of the image is amplified,
-    grey where there is none.
+    Maps of a network share one scale from blue over white (0) to red; the change of the image is relative to
+    its largest, grey where there is none.
     """
     figure = new_figure(COLUMN, 1.9 * len(by_network))
     heights = [0.3, 1, 1, 1] * len(by_network)
     panels = figure.subplots(len(heights), CHANNELS + 1, squeeze=False, height_ratios=heights)
-    for number, (name, responses) in enumerate(by_network.items()):
-        titles, *rows = panels[4 * number : 4 * number + 4]
-        titles[0].text(0, 0, name, va="bottom", fontsize=7, in_layout=False)
+    for block, (name, responses) in enumerate(by_network.items()):
+        titles, *rows = panels[4 * block : 4 * block + 4]
+        titles[0].text(0, 0, plain(name), va="bottom", fontsize=7, in_layout=False)
         for axes in titles:
             hide_axes(axes)
+            axes.patch.set_visible(False)  # the name goes on across all of them
         _draw_network(rows, responses, image)
     return figure
 
@@ -61,9 +61,11 @@ def sentence(by_network: "Mapping[str, Responses]") -> str:
     changes = [f"{percent(_median_change(one))} ({name})" for name, one in by_network.items()]
     turned = [f"{int((one.classes != one.attacked_classes).sum())} ({name})" for name, one in by_network.items()]
     count = len(next(iter(by_network.values())).classes)
+    largest = max(np.abs(one.attacked_images - one.images).max() for one in by_network.values())
     return (
-        f"When images are attacked with a network's own gradients, its first-layer maps change by {listed(changes)}"
-        f" (median over channels, relative to their mean); of {count:,} answers, {listed(turned)} turn."
+        f"Attacked with a network's own gradients (no pixel by more than {largest:.2g}), images change its"
+        f" first-layer maps by {listed(changes)} of their mean size, in the median over channels; of {count:,} answers,"
+        f" {listed(turned)} turn."
     )
 
 
@@ -77,7 +79,8 @@ def _draw_network(panels: Sequence[np.ndarray], responses: "Responses", image: i
     order = np.abs(maps[1] - maps[0]).mean(axis=(1, 2)).argsort()[::-1][:CHANNELS]
     limit = np.abs(maps[0][order]).max() or 1
     clean, attacked = (_picture(images[image]) for images in (responses.images, responses.attacked_images))
-    change = np.clip(0.5 + AMPLIFIED * (attacked - clean), 0, 1)
+    change = attacked - clean
+    change = 0.5 + 0.5 * change / (np.abs(change).max() or 1)
     for row, label, picture, values in zip(
         panels, ROWS, (clean, attacked, change), (*maps, maps[1] - maps[0]), strict=True
     ):

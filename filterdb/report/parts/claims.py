@@ -1,6 +1,6 @@
 """The claims table: what the paper says, what this lake says."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from math import isfinite
 from operator import itemgetter
@@ -9,6 +9,7 @@ import polars as pl
 
 from filterdb.report.claims import CLAIMS
 from filterdb.report.part import Part, Table
+from filterdb.report.parts.quality import cautions
 from filterdb.report.study import Study
 from filterdb.report.testing import Claim, Measured, Verdict
 from filterdb.report.words import MISSING, counted, number
@@ -27,6 +28,7 @@ def part(study: Study) -> Part:
         caption=_caption(found),
         numbers={"claims": _numbers(found), "claims-networks": study.networks},
         tables=(_table(found),) if found else (),
+        notes=(*_notes(found), *cautions(study)),
     )
 
 
@@ -72,8 +74,18 @@ def _row(claim: Claim, measured: Measured) -> tuple[str, ...]:
         number(measured.estimate),
         f"{number(interval.low)} to {number(interval.high)}" if isfinite(interval.low) else MISSING,
         number(measured.paper),
-        f"{measured.n_robust} robust, {measured.n_normal} normal",
+        _networks(measured),
     )
+
+
+def _networks(measured: Measured) -> str:
+    sizes = {"robust": measured.n_robust, "normal": measured.n_normal}
+    return ", ".join(f"{size} {kind}" for kind, size in sizes.items() if size) or "none"
+
+
+def _notes(found: Found) -> Iterator[str]:
+    if any(claim.is_undecided(measured) for claim, measured in found):
+        yield "where the interval includes the value in question, the lake neither shows the claim nor refutes it"
 
 
 def _caption(found: Found) -> str:

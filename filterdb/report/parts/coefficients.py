@@ -10,13 +10,13 @@ from matplotlib.figure import Figure
 
 from filterdb.analysis import PCA, symmetric_kl_by_axis
 from filterdb.report import published
-from filterdb.report.charts import kind_handles, stamped
+from filterdb.report.charts import SMALL, kind_handles, stamped
 from filterdb.report.collection import Collection
 from filterdb.report.effects import Interval, divergences
 from filterdb.report.part import Part, Table
 from filterdb.report.study import KINDS, Study
-from filterdb.report.style import COLUMN, colour, new_figure, styled
-from filterdb.report.words import MISSING, counted, dataset_name, listed, number, percent
+from filterdb.report.style import COLUMN, colour, new_figure, plain, styled
+from filterdb.report.words import MISSING, counted, dataset_name, file_name, listed, number, percent
 
 TITLE = "Figure 3: distribution of coefficients, and divergence by data set"
 
@@ -44,7 +44,7 @@ def part(study: Study) -> Part:
         title=TITLE,
         caption=_caption(found),
         figures={
-            f"fig3-{dataset_name(name)}": stamped(draw(dataset_name(name), one.counts, basis), stamp)
+            f"fig3-{file_name(name)}": stamped(draw(dataset_name(name), one.counts, basis), stamp)
             for name, one in found.items()
         },
         numbers={"fig3": _numbers(found, basis), "fig3-divergence": _divergences(found)} if found else {},
@@ -80,20 +80,20 @@ def draw(dataset: str, counts: Mapping[str, np.ndarray], basis: PCA) -> Figure:
     figure = new_figure(COLUMN, 3.3)
     panels = figure.subplots(3, 3, sharex=True)
     for axis, axes in enumerate(panels.flat):
-        for kind, side in counts.items():
+        for kind, side in reversed(counts.items()):  # untrained ones behind
             share = 100 * side[axis] / side[axis].sum()
             axes.stairs(share, edges, color=colour(kind, list(counts)), linewidth=0.9)
         axes.set_title(f"$v_{axis + 1}$  {percent(basis.explained_variance_ratio[axis])}", pad=2, fontsize=6.5)
         if isfinite(by_axis[axis]):
             text = f"KL {by_axis[axis]:.2f}"
-            axes.text(0.99, 0.97, text, transform=axes.transAxes, ha="right", va="top", fontsize=5.5)
+            axes.text(0.99, 0.97, text, transform=axes.transAxes, ha="right", va="top", fontsize=SMALL)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
     used = np.flatnonzero(sum(side.sum(axis=0) for side in counts.values()))
     panels[0, 0].set_xlim(edges[used[0]], edges[used[-1] + 1])
     panels[-1, 1].set_xlabel("coefficient of the scaled filter along the axis")
     panels[1, 0].set_ylabel("share of filters")
-    figure.legend(handles=kind_handles(counts), loc="outside upper center", ncols=len(counts), title=dataset)
+    figure.legend(handles=kind_handles(counts), loc="outside upper center", ncols=len(counts), title=plain(dataset))
     return figure
 
 
@@ -160,7 +160,7 @@ def _divergences(found: Mapping[str | None, Distribution]) -> pl.DataFrame:
 
 
 def _table(found: Mapping[str | None, Distribution]) -> Table:
-    head = ("data set", "KL", "95 % interval", "by chance", "paper", "KL by pairs", "paper by pairs")
+    head = ("data set", "KL (nats)", "95 % interval", "by chance", "paper", "KL by pairs", "paper by pairs")
     rows = tuple(
         (
             dataset_name(row["dataset"]),

@@ -16,7 +16,7 @@ from filterdb.report.collection import Collection
 from filterdb.report.part import Part
 from filterdb.report.pictures import POSITIONS
 from filterdb.report.study import DEPTHS, FIRST_LAYER, Study
-from filterdb.report.style import COLOURS, COLUMN, new_figure, styled
+from filterdb.report.style import COLOURS, COLUMN, new_figure, plain, styled
 from filterdb.report.words import counted, dataset_name, depth_name, listed, number
 
 TITLE = "Figure 1: divergence of robust from normal filters by depth"
@@ -71,15 +71,15 @@ def points(study: Study, collection: Collection) -> list[Point]:
 @styled
 def draw(by_dataset: Mapping[str, Sequence[Point]]) -> Figure:
     """One panel for each data set, on one logarithmic scale; × where either side has no filters."""
-    figure = new_figure(COLUMN, 0.55 + 1.15 * len(by_dataset))
+    figure = new_figure(COLUMN, 0.7 + 1.15 * len(by_dataset))
     panels = figure.subplots(len(by_dataset), sharex=True, sharey=True, squeeze=False)[:, 0]
     for axes, (dataset, found) in zip(panels, by_dataset.items(), strict=True):
         _draw_points(axes, found)
-        axes.set_title(dataset, loc="left", pad=2)
+        axes.set_title(plain(dataset), loc="left", pad=2)
         axes.set_ylabel("KL (nats)")
     depth_axis(panels[-1])
     handles = _legend([point for found in by_dataset.values() for point in found])
-    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), columnspacing=1.2)
+    figure.legend(handles=handles, loc="outside upper center", ncols=min(3, len(handles)), columnspacing=1.2)
     return figure
 
 
@@ -90,7 +90,8 @@ def _draw_points(axes: Axes, found: Sequence[Point]) -> None:
         axes.plot(places[piece], values[piece], marker="o", color=COLOURS["all"], linewidth=0.8)
     axes.hlines([point.by_chance for point in found], places - 0.3, places + 0.3, color=FAINT, linewidth=1.4)
     axes.plot(places, [point.paper for point in found], **PAPER)
-    axes.set_yscale("log")
+    if (values > 0).any():
+        axes.set_yscale("log")
     axes.yaxis.set_major_formatter("{x:g}")
     axes.grid(axis="y")
     for place in places[~np.isfinite(values)]:
@@ -100,6 +101,10 @@ def _draw_points(axes: Axes, found: Sequence[Point]) -> None:
 def _legend(found: Sequence[Point]) -> list[Line2D]:
     signs = [
         (True, Line2D([], [], marker="o", color=COLOURS["all"], linewidth=0.8, label="robust vs normal")),
+        (
+            _any(found, "low"),
+            Line2D([], [], marker="|", markersize=8, color=COLOURS["all"], linestyle="none", label="95 % interval"),
+        ),
         (_any(found, "by_chance"), Line2D([], [], color=FAINT, linewidth=1.4, label="by chance")),
         (_any(found, "paper"), Line2D([], [], **PAPER, label="paper")),
         (

@@ -4,14 +4,17 @@ from collections.abc import Iterator
 
 import numpy as np
 import polars as pl
+from matplotlib.figure import Figure
 
 from filterdb.report import pictures
 from filterdb.report.charts import stamped
 from filterdb.report.part import Part
 from filterdb.report.study import Study
-from filterdb.report.words import counted, dataset_name, listed, percent
+from filterdb.report.words import counted, dataset_name, file_name, listed, percent
 
 WEIGHTS = [f"w{place}" for place in range(9)]
+ORDER = ["kind", "out_channel", "in_channel", *WEIGHTS]
+"""The same each time even where channels are not known."""
 LIMIT = 64
 QUERIES = {"fig4": "paper/fig4_first_layer", "fig5": "paper/fig5_last_layer"}
 TITLES = {"fig4": "Figure 4: filters of the first layer", "fig5": "Figure 5: filters of the deepest layer"}
@@ -30,23 +33,21 @@ def last_layer(study: Study) -> Part:
 
 def _part(study: Study, name: str) -> Part:
     named = [dataset for dataset in study.datasets if dataset is not None] or study.datasets
-    frames = {dataset: study.frame(QUERIES[name], dataset=dataset) for dataset in named}
+    frames = {dataset: study.frame(QUERIES[name], dataset=dataset).sort(ORDER) for dataset in named}
     shown = {dataset_name(dataset): frame for dataset, frame in frames.items() if not frame.is_empty()}
     return Part(
         name=name,
         title=TITLES[name],
         caption=_caption(name, shown),
-        figures={
-            f"{name}-{dataset}": stamped(pictures.filter_mosaic(layers(frame), LIMIT), _stamp(study, dataset, frame))
-            for dataset, frame in shown.items()
-        },
-        numbers={f"{name}-{dataset}": frame for dataset, frame in shown.items()},
-        notes=tuple(_notes(name, frames)),
+        figures={f"{name}-{file_name(dataset)}": _draw(study, dataset, frame) for dataset, frame in shown.items()},
+        numbers={f"{name}-{file_name(dataset)}": frame for dataset, frame in shown.items()},
+        notes=(*_notes(name, frames), *_unknown_depths(study, name, shown)),
     )
 
 
-def _stamp(study: Study, dataset: str, frame: pl.DataFrame) -> str:
-    return f"{dataset} · {_network(frame)} · {study.weights} weights · lake version {study.database.version}"
+def _draw(study: Study, dataset: str, frame: pl.DataFrame) -> Figure:
+    stamp = f"{dataset} · {_network(frame)} · {study.weights} weights · lake version {study.database.version}"
+    return stamped(pictures.filter_mosaic(layers(frame), LIMIT), stamp)
 
 
 def layers(frame: pl.DataFrame) -> dict[str, np.ndarray]:
@@ -65,7 +66,7 @@ def _caption(name: str, shown: dict[str, pl.DataFrame]) -> str:
     if not shown:
         return f"No network of this lake has a {LAYERS[name]} layer to show. See the notes."
     named = listed(f"{_network(frame)} ({dataset})" for dataset, frame in shown.items())
-    centres = listed(_centre(dataset, frame) for dataset, frame in shown.items())
+    centres = "; ".join(_centre(dataset, frame) for dataset, frame in shown.items())
     return (
         f"At most {LIMIT} filters of the {LAYERS[name]} layer of {named}. Of their energy, the centre weights hold"
         f" {centres}."
@@ -80,7 +81,7 @@ def _network(frame: pl.DataFrame) -> str:
 
 
 def _centre(dataset: str, frame: pl.DataFrame) -> str:
-    shares = (f"{percent(centre_share(weights), 0)} of the {kind} ones" for kind, weights in layers(frame).items())
+    shares = (f"{percent(centre_share(weights), 0)} ({kind})" for kind, weights in layers(frame).items())
     return f"{listed(shares)} on {dataset}"
 
 
@@ -99,3 +100,11 @@ def _notes(name: str, frames: dict[str | None, pl.DataFrame]) -> Iterator[str]:
             yield f"{dataset_name(dataset)}: {counted(0, 'trained network')}"
         elif len(kinds) == 1:
             yield f"{dataset_name(dataset)}: no twin of this network in the lake"
+
+
+def _unknown_depths(study: Study, name: str, shown: dict[str, pl.DataFrame]) -> Iterator[str]:
+    known = set(study.frame("paper/fig7_quality").drop_nulls("depth_decile")["model"])
+    for dataset, frame in shown.items():
+        if set(frame["model"]) - known:
+            place = {"fig4": "first", "fig5": "last"}[name]
+            yield f"{dataset}: the depths of its layers are not known; shown is the {place} in the order of the lake"

@@ -16,8 +16,8 @@ from filterdb.report.effects import mean_difference
 from filterdb.report.part import Part
 from filterdb.report.pictures import METRICS, POSITIONS
 from filterdb.report.study import DEPTHS, KINDS, Study
-from filterdb.report.style import COLUMN, colour, new_figure, styled
-from filterdb.report.words import dataset_name, listed, number
+from filterdb.report.style import COLUMN, colour, new_figure, plain, styled
+from filterdb.report.words import dataset_name, file_name, listed, number
 
 TITLE = "Figure 7: quality of the filters by depth"
 Boxes = Mapping[str, Mapping[str, Mapping[int, np.ndarray]]]
@@ -36,13 +36,13 @@ def part(study: Study) -> Part:
     return Part(
         name="fig7",
         title=TITLE,
-        caption=_caption(study, frame),
+        caption=_caption(study, frame, is_drawn=bool(shown)),
         figures={
-            f"fig7-{dataset}": stamped(draw(dataset, one, paper.get(dataset, {}), limits), study.stamp())
+            f"fig7-{file_name(dataset)}": stamped(draw(dataset, one, paper.get(dataset, {}), limits), study.stamp())
             for dataset, one in shown.items()
         },
         numbers={"fig7": frame},
-        notes=tuple(_notes(study, found)),
+        notes=(*_notes(study, found), *cautions(study)),
     )
 
 
@@ -73,7 +73,7 @@ def draw(dataset: str, one: Boxes, paper: PaperMeans, limits: Mapping[str, tuple
         axes.set(ylabel=name, ylim=limits[metric])
     depth_axis(panels[-1])
     handles = kind_handles(kinds, paper=bool(paper))
-    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), title=dataset)
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), title=plain(dataset))
     return figure
 
 
@@ -95,11 +95,11 @@ def _draw_boxes(axes: Axes, by_decile: Mapping[int, np.ndarray], shade: str, shi
     low, lower, middle, upper, high = (
         np.array([box[name] for box in stats]) for name in ("whislo", "q1", "med", "q3", "whishi")
     )
-    axes.bar(places, upper - lower, width, bottom=lower, color=shade, alpha=0.6)
+    axes.bar(places, upper - lower, width, bottom=lower, color=shade, alpha=0.4)
     axes.vlines(np.tile(places, 2), [*low, *upper], [*lower, *high], color=shade, linewidth=0.6)
-    axes.hlines(middle, places - width / 2, places + width / 2, color="#222222", linewidth=0.9)
+    axes.hlines(middle, places - width / 2, places + width / 2, color=shade, linewidth=1.3)
     outside = [(place, value) for place, box in zip(places, stats, strict=True) for value in box["fliers"]]
-    axes.plot(*zip(*outside, strict=True) if outside else ([], []), ".", color=shade, markersize=1.6, markeredgewidth=0)
+    axes.plot(*zip(*outside, strict=True) if outside else ([], []), ".", color=shade, markersize=2, markeredgewidth=0)
 
 
 def _draw_paper(axes: Axes, means: Mapping[tuple[str, int], float], kinds: list[str]) -> None:
@@ -110,11 +110,12 @@ def _draw_paper(axes: Axes, means: Mapping[tuple[str, int], float], kinds: list[
 
 
 def _paper_means(shown: Mapping[str, Boxes]) -> dict[str, dict[tuple[str, str, int], float]]:
-    """By data set, those of the paper that are shown."""
+    """By data set, those of the paper to stand beside boxes of the same kind."""
     means: dict[str, dict[tuple[str, str, int], float]] = {}
     for (metric, dataset, robust, decile), value in published.metrics_by_depth().items():
-        if dataset in shown:
-            means.setdefault(dataset, {})[metric, "robust" if robust else "normal", decile] = value
+        kind = "robust" if robust else "normal"
+        if kind in shown.get(dataset, {}).get(metric, {}):
+            means.setdefault(dataset, {})[metric, kind, decile] = value
     return means
 
 
@@ -149,7 +150,7 @@ def matrix(frame: pl.DataFrame, models: tuple[str, ...], metric: str) -> np.ndar
     return values
 
 
-def _caption(study: Study, frame: pl.DataFrame) -> str:
+def _caption(study: Study, frame: pl.DataFrame, *, is_drawn: bool) -> str:
     differences = []
     for collection in study.collections():
         of_metrics = []
@@ -157,14 +158,33 @@ def _caption(study: Study, frame: pl.DataFrame) -> str:
             values = matrix(frame, collection.models, metric)
             difference = mean_difference(values, collection.times[None], collection.robust)[0]
             if isfinite(difference):
-                of_metrics.append(f"{name} {number(abs(difference))} {'higher' if difference > 0 else 'lower'}")
+                of_metrics.append(f"{name} {_by(difference)}")
         if of_metrics:
             differences.append(f"on {dataset_name(collection.dataset)} {listed(of_metrics)}")
     entropy = "as they are" if study.choice.definition is Definition.PAPER else "scaled to a largest weight of 1"
-    first = f"Boxes are over networks, and variance entropy is that of the filters {entropy}."
+    boxes = "Boxes span the quartiles over networks, lines are medians and whiskers reach at most 1.5 boxes further"
+    of_entropy = f"variance entropy is that of the filters {entropy}."
+    first = f"{boxes}; {of_entropy}" if is_drawn else of_entropy.capitalize()
     if not differences:
         return f"{first} There are no two kinds of trained networks to compare."
     return f"{first} Robust minus normal, in the mean over depths: {'; '.join(differences)}."
+
+
+def _by(difference: float) -> str:
+    return "the same" if not difference else f"{number(abs(difference))} {'higher' if difference > 0 else 'lower'}"
+
+
+def cautions(study: Study) -> Iterator[str]:
+    """Where values of this lake must not be compared with the paper's just like that."""
+    trained = study.networks.filter(pl.col("kind") != "untrained")
+    if study.choice.definition is Definition.PAPER and {*published.DATASETS} & {*trained["dataset"]}:
+        yield "the paper's variance entropies are those of scaled filters, which --definition published gives here too"
+    for (dataset,), networks in trained.group_by("dataset", maintain_order=True):
+        if networks["orthogonality"].is_null().all():
+            yield (
+                f"{dataset_name(dataset)}: its layers are perhaps not whole, so orthogonality is not known; sparsity,"
+                " entropy, variance and divergence are those of just the filters that the lake holds"
+            )
 
 
 def _notes(study: Study, found: Mapping[str | None, Boxes]) -> Iterator[str]:
@@ -177,5 +197,3 @@ def _notes(study: Study, found: Mapping[str | None, Boxes]) -> Iterator[str]:
             yield f"{name}: no {listed(missing, 'and no')} networks"
         if _has_depths(one) and not any(0 in by_decile for by_decile in one["sparsity"].values()):
             yield f"{name}: no network begins with a 3×3 convolution"
-        if any(one["sparsity"].values()) and not any(one["orthogonality"].values()):
-            yield f"{name}: orthogonality is not known, its layers are not whole"

@@ -12,7 +12,7 @@ from filterdb.report.effects import similarity_of_bases
 from filterdb.report.part import Part
 from filterdb.report.study import KINDS, Study
 from filterdb.report.testing import Everyone
-from filterdb.report.words import listed, percent
+from filterdb.report.words import file_name, listed, percent
 
 TITLE = "Figure 2: basis and explained variance"
 Rows = Mapping[str, Mapping]
@@ -46,7 +46,7 @@ def _rows(study: Study, dataset: str | None) -> Rows:
 def _figures(dataset: str | None, rows: Rows) -> Iterator[tuple[str, Figure]]:
     if not rows:
         return
-    suffix = f"-{dataset}" if dataset else ""
+    suffix = f"-{file_name(dataset)}" if dataset else ""
     spectra = {kind: np.array(rows[kind]["explained_variance_ratio"]) for kind in KINDS if kind in rows}
     yield f"fig2-spectra{suffix}", pictures.spectra(spectra)
     reference = np.array(next(iter(rows.values()))["components"])
@@ -102,4 +102,4 @@ def _similarity(study: Study, dataset: str | None, rows: Rows) -> str:
 def _notes(dataset: str | None, rows: Rows) -> Iterator[str]:
     missing = [kind for kind in KINDS if kind not in rows]
     if missing:
-        yield f"{dataset or 'all data sets'}: no {listed(missing, 'and no')} networks with filters of any variance"
+        yield f"{dataset or 'all data sets'}: no {listed(missing, 'and no')} networks with filters that differ"

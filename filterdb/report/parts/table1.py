@@ -72,13 +72,14 @@ def _accuracy(row: Mapping | None, column: str) -> str:
 
 def _paper_row(dataset: str) -> tuple[str, ...]:
     values = (spread(*published.accuracies()[dataset, column]) for column in COLUMNS)
-    return ("paper", "", "", *values)
+    pairs = published.pairs()[dataset]
+    return ("paper", counted(pairs, "pair"), number(round(published.FILTERS[dataset] / pairs)), *values)
 
 
 def _caption(by_dataset: Mapping[str | None, Mapping[str, Mapping]]) -> str:
     if not by_dataset:
         return "No network of this lake is known to be robust, normal or untrained. There is nothing to tabulate."
-    return f"Mean and sample standard deviation of {_counting(by_dataset)}. {_cost(by_dataset)}"
+    return f"Mean and sample standard deviation over {_counting(by_dataset)}. {_cost(by_dataset)}"
 
 
 def _counting(by_dataset: Mapping[str | None, Mapping[str, Mapping]]) -> str:
@@ -90,19 +91,19 @@ def _counting(by_dataset: Mapping[str | None, Mapping[str, Mapping]]) -> str:
     single = [
         dataset_name(name) for name, of_kind in by_dataset.items() if not of_kind.get("robust", {}).get("by_pair")
     ]
-    return listed([*paired, *(f"every network once on {name}" for name in single)])
+    return listed([*paired, *([f"all networks, each once, on {listed(single)}"] if single else [])])
 
 
 def _cost(by_dataset: Mapping[str | None, Mapping[str, Mapping]]) -> str:
-    losses = [
-        f"{normal - robust:.1f} points on {dataset_name(name)}".replace("-", "−")
+    changes = [
+        f"{robust - normal:+.1f} points on {dataset_name(name)}".replace("-", "−")
         for name, of_kind in by_dataset.items()
         if (normal := of_kind.get("normal", {}).get("clean_accuracy_mean")) is not None
         and (robust := of_kind.get("robust", {}).get("clean_accuracy_mean")) is not None
     ]
-    if not losses:
+    if not changes:
         return "Accuracies of robust and normal networks that could be compared are not known."
-    return f"Robust networks are less accurate than normal ones on clean images by {listed(losses)}."
+    return f"On clean images, the accuracy of robust networks minus that of normal ones is {listed(changes)}."
 
 
 def _notes(study: Study, by_dataset: Mapping[str | None, Mapping[str, Mapping]]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from filterdb.report.charts import kind_handles, stamped
 from filterdb.report.part import Part
 from filterdb.report.parts import activations
 from filterdb.report.study import KINDS, Study
-from filterdb.report.style import COLUMN, colour, new_figure, styled
+from filterdb.report.style import COLUMN, colour, new_figure, plain, styled
 from filterdb.report.words import dataset_name, listed, percent
 
 if TYPE_CHECKING:
@@ -43,12 +43,12 @@ def part(study: Study, responses: "Mapping[str, Responses] | None" = None) -> Pa
     if responses:
         figures["fig6-activations"] = activations.draw(responses)
         numbers["fig6-activations"] = activations.numbers(responses)
-    stamp = study.stamp(counting="every network once")
+    stamps = {"fig6": study.stamp(counting="every network once"), "fig6-activations": activations.STAMP}
     return Part(
         name="fig6",
         title=TITLE,
         caption=" ".join([_caption(found), *([activations.sentence(responses)] if responses else [])]),
-        figures={name: stamped(figure, stamp) for name, figure in figures.items()},
+        figures={name: stamped(figure, stamps[name]) for name, figure in figures.items()},
         numbers=numbers,
         notes=tuple(_notes(found, has_responses=bool(responses))),
     )
@@ -78,10 +78,10 @@ def draw(by_dataset: Mapping[str, Shares], threshold: float = THRESHOLD) -> Figu
             axes.grid()
         row[0].axvline(threshold, color="#666666", linewidth=0.7, linestyle=(0, (2, 2)))
         row[0].set_ylabel("share of banks above")
-        row[0].set_title(dataset, loc="left", pad=3)
+        row[0].set_title(plain(dataset), loc="left", pad=3)
     panels[0, 0].set(xlim=(0, 1), ylim=(0, 1.02), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
-    panels[-1, 0].set_xlabel("energy in the centre weights")
-    panels[-1, 1].set_xlabel("energy of the rank-1 part")
+    panels[-1, 0].set_xlabel("share of energy in the centre")
+    panels[-1, 1].set_xlabel("share of energy of rank one")
     figure.legend(handles=kind_handles(kinds), loc="outside upper center", ncols=len(kinds))
     return figure
 
