@@ -37,6 +37,15 @@ def test_links_in_the_documentation_lead_somewhere():
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+def test_every_test_that_the_guarantees_cite_exists():
+    text = (ROOT / "docs" / "guarantees.md").read_text("utf-8")
+    cited = set(re.findall(r"(tests/[\w/]+\.py)::(\w+)", text))
+    assert len(cited) >= 25
+    assert text.count("::") == len(re.findall(r"`tests/[\w/]+\.py::test_\w+`", text))
+    for file, name in sorted(cited):
+        assert f"\ndef {name}(" in (ROOT / file).read_text("utf-8"), f"{file} has no test {name}"
+
+
 def test_no_path_of_any_machine_is_in_the_repository():
     roots = "|".join(re.escape(f"/{name}/") for name in ("work", "farm", "home", "root"))
     found = subprocess.run(

@@ -12,6 +12,7 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from filterdb.errors import IntegrityError
 from filterdb.lake.commits import DataFile
 
 FLOATS = frozenset({"max_abs", *(f"w{i}" for i in range(9))})
@@ -110,9 +111,11 @@ class HashingFile:
 def new_parquet(root: Path, path: str, schema: pa.Schema) -> Iterator[tuple[ParquetSink, list[DataFile]]]:
     """Write `root/path` through a temporary file: fsynced and renamed at the end, removed on any failure.
 
-    Yields the sink and a list that holds the finished DataFile once the block has ended.
+    Yields the sink and a list that holds the finished DataFile once the block has ended. IntegrityError where a link
+    below `root` leads elsewhere.
     """
     target = root / path
+    _refuse_links(root, target.parent)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.tmp")
     finished: list[DataFile] = []
@@ -135,6 +138,13 @@ def write_parquet(root: Path, path: str, tables: Iterable[pa.Table], schema: pa.
         for table in tables:
             sink.write(table)
     return finished[0]
+
+
+def _refuse_links(root: Path, folder: Path) -> None:
+    while folder != root:
+        if folder.is_symlink():
+            raise IntegrityError(f"{folder} is a symbolic link, which a lake has none of: refused")
+        folder = folder.parent
 
 
 def _sync_directory(directory: Path) -> None:

@@ -35,6 +35,8 @@ class Lake:
         if (root / MANIFEST).exists():
             raise LakeError(f"{root} is a published tree, which is read only; filterdb publish verify checks it")
         if not log.exists(root / "filters"):
+            if (root / "filters").is_dir():
+                log.refuse_lost_log(root / "filters")
             raise LakeError(f"no lake in {root}: ingest something first, or name another with --lake")
         self._version = version
         self._logs: dict[str, TableLog] = {}

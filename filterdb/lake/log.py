@@ -62,11 +62,12 @@ class TableLog:
     @classmethod
     def create(cls, directory: Path, schema: "pa.Schema", format_version: int) -> "TableLog":
         """The log in `directory`, made if there is none; safe when several processes do it at once."""
+        _refuse_links(directory)
         if not exists(directory):
             configuration = {**CONFIGURATION, FORMAT_PROPERTY: str(format_version)}
             try:
                 directory.mkdir(parents=True, exist_ok=True)
-                _refuse_lost_log(directory)
+                refuse_lost_log(directory)
                 commits.write_head(directory, -1)
                 DeltaTable.create(
                     directory,
@@ -202,21 +203,22 @@ def brief(error: Exception) -> str:
     return ": ".join(line for line in lines if line and not STACK.match(line))[:400] or type(error).__name__
 
 
+def refuse_lost_log(directory: Path) -> None:
+    """IntegrityError where a log was, by what `_head.json` says, and is no more."""
+    head = commits.read_head(directory)
+    if head is not None and head.version >= 0 and not exists(directory):  # in this order: others may be creating it
+        raise IntegrityError(f"the log of {directory.name} is gone: run filterdb verify")
+
+
 def _refuse_links(directory: Path) -> None:
     for folder in (directory, directory / "_delta_log"):
         if folder.is_symlink():
             raise IntegrityError(f"{folder} is a symbolic link, which a lake has none of: refused")
 
 
-def _refuse_lost_log(directory: Path) -> None:
-    head = commits.read_head(directory)
-    if head is not None and head.version >= 0 and not exists(directory):  # in this order: others may be creating it
-        raise IntegrityError(f"the log of {directory.name} is gone: run filterdb verify")
-
-
 def _load(directory: Path, version: int | None) -> DeltaTable:
     if not exists(directory):
-        _refuse_lost_log(directory)
+        refuse_lost_log(directory)
         raise LakeError(f"no table in {directory}")
     newest = commits.newest(directory)
     if version is not None and not 0 <= version <= newest:

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from filterdb.errors import LakeError
+from filterdb.errors import IntegrityError
 from filterdb.lake import commits, schema
 from filterdb.lake.audit import Audit, checkpoints
 from filterdb.lake.commits import DataFile
@@ -47,7 +47,7 @@ def _mend_log(directory: Path, found: Audit, say: Say) -> None:
         say(f"{directory.name}/_delta_log: the new one, begun before, takes its place")
         _finish_rebuilding(directory)
     elif not found.commits and (found.head is None or found.head.version > 0):
-        raise LakeError(
+        raise IntegrityError(
             f"{directory.name}/_delta_log is gone, and with it what is known of its files: restore it from a copy, "
             "or ingest into a new lake"
         )

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -32,13 +33,28 @@ def connect(
     filters = _FiltersElsewhere(lake)
     if not lake.is_complete:
         connection.create_function(filters.FUNCTION, filters.files, [], "VARCHAR[]")
-    for statement in (*macros(), *_stored_tables(lake)):
-        connection.execute(statement)
-    _refuse_other_columns(connection, lake)
+    with _first_file_checked_on_failure(lake):
+        for statement in (*macros(), *_stored_tables(lake)):
+            connection.execute(statement)
+        _refuse_other_columns(connection, lake)
     for statement in (*views(), *_lock(lake)):
         connection.execute(statement)
     filters.is_asked = True
     return connection
+
+
+@contextmanager
+def _first_file_checked_on_failure(lake: Lake | Release) -> Iterator[None]:
+    """Compare the file of filters that DuckDB takes the columns from with its checksum, if it makes trouble.
+
+    The others are compared when a question needs them; to compare it always would cost every question its reading.
+    """
+    try:
+        yield
+    except (duckdb.Error, LakeError):
+        if lake.is_complete:
+            lake.bring(lake.files("filters")[:1])
+        raise
 
 
 def macros() -> Iterator[str]:

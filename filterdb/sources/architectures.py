@@ -35,7 +35,7 @@ def constructor(
     architecture: str, tensors: Mapping[str, Tensor] = MappingProxyType({}), input_shape: Shape | None = None
 ) -> Callable[[], nn.Module]:
     """What builds the network called `architecture`: timm:NAME, robustbench:DATASET/THREAT_MODEL/ID or
-    package.module:factory, which is called without arguments, the current directory importable.
+    package.module:factory, which is called without arguments; the current directory is importable for it alone.
 
     Raises UsageError for a name that does not exist, with its nearest relatives; the constructor raises
     SourceError where foreign code fails.
@@ -46,14 +46,13 @@ def constructor(
             f"architecture {architecture!r} is neither timm:NAME nor package.module:factory"
             " nor robustbench:DATASET/THREAT_MODEL/ID"
         )
+    if kind == "timm":
+        return partial(_called, _timm_factory(name, tensors, input_shape), architecture)
+    if kind == "robustbench":
+        return partial(_called, _robustbench_factory(name), architecture)
     with _current_directory_importable():
-        if kind == "timm":
-            make = _timm_factory(name, tensors, input_shape)
-        elif kind == "robustbench":
-            make = _robustbench_factory(name)
-        else:
-            make = _imported_factory(kind, name)
-    return partial(_called, make, architecture)
+        make = _imported_factory(kind, name)
+    return partial(_called, _current_directory_importable()(make), architecture)
 
 
 def known_input_shape(architecture: str, module: nn.Module) -> Shape | None:
@@ -71,7 +70,7 @@ def known_input_shape(architecture: str, module: nn.Module) -> Shape | None:
 def _called(make: Callable[[], object], architecture: str) -> nn.Module:
     """Foreign code: whatever it raises is its failure, not ours."""
     try:
-        with _current_directory_importable(), untrained():
+        with untrained():
             network = make()
     except FilterdbError:
         raise

@@ -45,4 +45,4 @@ SELECT
 FROM filters
 JOIN place USING (model, layer)
 WHERE coalesce(out_channel, 0) < $n
-ORDER BY kind, out_channel, in_channel;
+ORDER BY kind, out_channel, in_channel, w0, w1, w2, w3, w4, w5, w6, w7, w8;

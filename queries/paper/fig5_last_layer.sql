@@ -42,5 +42,5 @@ SELECT
     w0, w1, w2, w3, w4, w5, w6, w7, w8
 FROM filters
 JOIN place USING (model, layer)
-QUALIFY row_number() OVER (PARTITION BY model ORDER BY out_channel, in_channel) <= $n
-ORDER BY kind, out_channel, in_channel;
+QUALIFY row_number() OVER (PARTITION BY model ORDER BY out_channel, in_channel, w0, w1, w2, w3, w4, w5, w6, w7, w8) <= $n
+ORDER BY kind, out_channel, in_channel, w0, w1, w2, w3, w4, w5, w6, w7, w8;

@@ -12,10 +12,14 @@ from bench.faults import contents
 from filterdb import cli
 from filterdb.errors import FilterdbError, IntegrityError
 from filterdb.lake import commits
+from filterdb.lake import repair as repair_module
 from filterdb.lake.lake import Lake
+from filterdb.lake.log import TableLog
 from filterdb.lake.repair import repair
 from filterdb.lake.verify import verify
+from filterdb.lake.writer import write_network
 from tests.faults.conftest import ingest_again
+from tests.networks import random_network
 
 NETWORK = "filters/**/model=local%2Frobust/*.parquet"
 FILES = (
@@ -200,6 +204,75 @@ def test_what_is_repaired_is_set_aside_not_deleted(root):
     assert path.with_name(f"{path.name}.damaged").read_bytes() == content
 
 
+@pytest.mark.parametrize("pattern", FILES[:4])
+def test_repair_leaves_other_networks_as_they_were(root, before, pattern):
+    flip(find(root, pattern), root)
+    repair(root, verify(root), lambda step: None)
+    left = contents(root)
+    assert left.items() <= before.items()
+    assert len(left) >= len(before) - 1
+
+
+def test_a_damaged_footer_of_the_file_that_is_opened_first_is_named(tmp_path):
+    root = tmp_path / ("long-" * 40) / "a.lake"
+    write_network(Lake.create(root), random_network("one", n_layers=2))
+    file = find(root, "filters/**/*.parquet")
+    content = file.read_bytes()
+    footer = int.from_bytes(content[-8:-4], "little") + 8
+    for place in range(len(content) - footer, len(content), 37):
+        file.write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
+        with pytest.raises(IntegrityError, match=r"local/one\): its content was altered"), filterdb.open(root) as db:
+            db.split("w4 > 0").count()
+    file.write_bytes(content)
+    with filterdb.open(root) as db:
+        assert db.split("w4 > 0").count() > 0
+
+
+def test_damage_to_an_older_version_is_named_and_the_newest_still_answers(root, before):
+    current = {commit.file for commit in Lake(root).commits()}
+    (former,) = set(root.glob("filters/**/*.parquet")) - current
+    content = bytearray(former.read_bytes())
+    content[100] ^= 4
+    former.write_bytes(content)
+    (found,) = verify(root).damage
+    assert (found.file, found.model) == (former.relative_to(root).as_posix(), "local/plain")
+    assert contents(root) == before
+    with pytest.raises(IntegrityError, match="network local/plain"):
+        contents(root, 2)
+    repair(root, verify(root), lambda step: None)
+    assert not verify(root).damage
+    assert contents(root) == before
+
+
+LAST_STEPS = {
+    "nothing is done": (commits, "write_head"),
+    "the new log is begun": (TableLog, "commit"),
+    "the old log is set aside": (repair_module, "_finish_rebuilding"),
+    "the new log is in its place": (repair_module, "_write_head_anew"),
+}
+
+
+@pytest.mark.parametrize("step", LAST_STEPS)
+def test_a_repair_that_was_cut_off_is_finished_by_the_next(root, before, monkeypatch, step):
+    """The log of the filters is made anew; the kill comes when as much is done as `step` says."""
+
+    def cut_off(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    delete(find(root, "filters/_delta_log/*2.json"), root)
+    found = verify(root)
+    with monkeypatch.context() as patch:
+        patch.setattr(*LAST_STEPS[step], cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            repair(root, found, lambda step: None)
+    assert isinstance(answer(root), FilterdbError)
+    repair(root, verify(root), lambda step: None)
+    assert not verify(root).damage
+    assert contents(root).items() <= before.items()
+    ingest_again(root)
+    assert contents(root) == before
+
+
 def test_rows_lost_after_compaction_are_found_in_the_files_it_was_made_from(compacted):
     before = contents(compacted)
     (current,) = commits.files_at(compacted / "layers", commits.newest(compacted / "layers"))
@@ -228,7 +301,6 @@ def test_a_damaged_checkpoint_is_done_without(root, damage):
 def test_a_row_that_contradicts_the_filters_is_named(root):
     """Not a damaged file, but tables that say different things of a network."""
     from filterdb.lake import schema
-    from filterdb.lake.log import TableLog
 
     log = TableLog(root / "layers")
     path = find(root, f"layers/*{Lake(root).commits()[0].ingest_id}*").name

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,7 @@ from filterdb.lake import commits, schema
 from filterdb.lake.commits import DataFile
 from filterdb.lake.lake import Lake
 from filterdb.lake.log import TableLog
+from filterdb.lake.seen import Seen
 from filterdb.lake.verify import verify
 from filterdb.lake.writer import write_network
 from tests.networks import random_network
@@ -106,7 +108,9 @@ def put(root, name, path, table, *, remove=()):
     pq.write_table(table, file)
     content = file.read_bytes()
     added = DataFile(path, len(content), len(table), hashlib.sha256(content).hexdigest())
-    TableLog(root / name).commit(schema.table(name).arrow, [added], remove=remove)
+    log = TableLog(root / name)
+    log.commit(schema.table(name).arrow, [added], remove=remove)
+    Seen(log.directory).forget()  # a stranger committed it
 
 
 def alter(root, name, change):
@@ -181,3 +185,22 @@ def test_no_lake_at_all(tmp_path, capsys):
         for command in ("info", "verify", "compact", "vacuum"):
             assert cli.run([command, "--lake", str(place)]) == 1
             assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("folder", ["filters/dataset=cifar10", "models"])
+def test_nothing_is_written_through_a_link(root, tmp_path, folder):
+    (root / folder).rename(tmp_path / "elsewhere")
+    (root / folder).symlink_to(tmp_path / "elsewhere")
+    before = {path: path.read_bytes() for path in (tmp_path / "elsewhere").rglob("*") if path.is_file()}
+    with pytest.raises(IntegrityError, match="symbolic link, which a lake has none of: refused"):
+        write_network(Lake.create(root), random_network("new", n_layers=2))
+    assert {path: path.read_bytes() for path in (tmp_path / "elsewhere").rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("table", schema.TABLES)
+def test_a_log_that_is_gone_is_no_new_lake(root, table, run):
+    shutil.rmtree(root / table / "_delta_log")
+    with pytest.raises(IntegrityError, match=f"the log of {table} is gone: run filterdb verify"):
+        filterdb.open(root)
+    expected = 0 if table == "pairs" else 4  # a log that had no commit yet can be made anew
+    assert run("verify", "--repair", "--lake", root).returncode == expected

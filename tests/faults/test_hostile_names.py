@@ -86,6 +86,19 @@ def test_names_from_a_strangers_table_go_through_the_command(tmp_path, capsys):
     assert found == dict(zip(NAMES, NAMES[::-1], strict=True))
 
 
+def test_a_name_that_cannot_be_stops_no_other_network(tmp_path, capsys):
+    names = ["good", "x" * 300, "better"]
+    columns = {"model": names, "dataset": ["d"] * 3, "robust": [True] * 3}
+    weights = {f"w{i}": np.full(3, i / 9, np.float32) for i in range(9)}
+    pq.write_table(pa.table(columns | weights), tmp_path / "table.parquet")
+    root = tmp_path / "a.lake"
+    assert cli.run(["ingest", "table", str(tmp_path / "table.parquet"), "--lake", str(root)]) == 3
+    assert "must be 1 to 200 bytes long" in capsys.readouterr().err
+    with filterdb.open(root) as db:
+        assert {name for (name,) in db.sql("SELECT name FROM models").fetchall()} == {"good", "better"}
+        assert db.sql("SELECT reason LIKE '%1 to 200 bytes%' FROM skips").fetchall() == [(True,)]
+
+
 @pytest.fixture(scope="module")
 def db(made):
     with filterdb.open(made, threads=1) as database:

@@ -18,7 +18,7 @@ from filterdb.lake import commits
 from filterdb.lake.compact import compact
 from filterdb.lake.ingestion import ingest
 from filterdb.lake.lake import Lake
-from filterdb.lake.log import tables
+from filterdb.lake.log import TableLog, tables
 from filterdb.lake.vacuum import superfluous
 from filterdb.lake.verify import verify
 from filterdb.lake.writer import write_network, write_pairs
@@ -98,6 +98,28 @@ def test_compactions_at_once_do_not_disturb_each_other(root):
     assert contents(root) == before
     assert not verify(root).damage
     assert len(Lake(root).log("layers").files()) == 1
+
+
+@pytest.mark.parametrize("n_commits", range(3))
+def test_a_compaction_that_is_cut_off_changes_no_answer(root, monkeypatch, n_commits):
+    before = all_versions(root)
+    commit, done = TableLog.commit, []
+
+    def cut_off(self, *args, **kwargs):
+        if len(done) == n_commits:
+            raise KeyboardInterrupt
+        done.append(self.directory.name)
+        commit(self, *args, **kwargs)
+
+    monkeypatch.setattr(TableLog, "commit", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        compact(Lake(root))
+    monkeypatch.undo()
+    assert all_versions(root) == before
+    assert not verify(root).damage
+    assert len(verify(root).leftovers) == 1
+    compact(Lake(root))
+    assert all_versions(root) == before
 
 
 def test_compaction_does_not_carry_damage_on(root):

@@ -3,18 +3,22 @@
 import subprocess
 import sys
 import tempfile
+import threading
+import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import filterdb
-from bench.faults import EVERYTHING, group_larger_than_memory, write_table
+from bench.faults import EVERYTHING, contents, group_larger_than_memory, write_table
 from filterdb import cli, memory
 from filterdb.errors import LakeError, UsageError
+from filterdb.lake.ingestion import ingest
 from filterdb.lake.lake import Lake
 from filterdb.lake.writer import write_network
-from filterdb.network import Facts, Layer, Network
+from filterdb.network import Facts, Job, Layer, Network
 from filterdb.query import connection
 
 ROOT = Path(__file__).parents[2]
@@ -107,6 +111,35 @@ def test_an_ingestion_keeps_to_its_limit_or_says_what_it_needs(tmp_path, run):
     assert "Traceback" not in done.stderr
     assert run("ingest", "table", table, "--lake", root, "--memory-limit", "600MB").returncode == 0
     assert len(Lake(root).commits()) == 2
+
+
+def test_workers_bound_the_layers_in_work_and_change_no_row(tmp_path):
+    lock, reading, most = threading.Lock(), set(), {}
+
+    def read(threads, seed):
+        with lock:
+            reading.add(seed)
+            most[threads] = max(most.get(threads, 0), len(reading))
+        time.sleep(0.02)
+        with lock:
+            reading.remove(seed)
+        return np.random.default_rng(seed).normal(size=(60, 9)).astype(np.float32)
+
+    def network(threads):
+        layers = [
+            Layer(name=f"{i}", n_filters=60, read=partial(read, threads, i), in_channels=6, out_channels=10, groups=1)
+            for i in range(12)
+        ]
+        return Network(Facts(model="m", source="local", name="m"), tuple(layers))
+
+    found = []
+    for threads in (1, 3):
+        root = tmp_path / f"{threads}.lake"
+        (report,) = ingest(root, [Job("m", lambda threads=threads: network(threads))], threads=threads)
+        assert report.outcome == "written"
+        assert most[threads] <= threads
+        found.append(contents(root))
+    assert found[0] == found[1]
 
 
 @pytest.mark.slow

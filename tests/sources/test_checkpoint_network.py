@@ -171,6 +171,16 @@ def test_architectures_that_cannot_be_built(factories, architecture, kind, messa
     assert "\n" not in str(error.value)
 
 
+def test_networks_of_timm_import_nothing_from_the_current_directory(factories, monkeypatch):
+    make, seen = timm.create_model, []
+    monkeypatch.setattr(
+        timm, "create_model", lambda *names, **options: seen.extend(sys.path) or make(*names, **options)
+    )
+    build("timm:resnet10t", {}, None)
+    assert seen
+    assert str(factories) not in seen
+
+
 def test_timm_resnet18(tmp_path):
     """16 layers of 3×3 filters, 1,220,608 filters; the first layer is 7×7, so none is in decile 0."""
     state = {
