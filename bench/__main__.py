@@ -38,7 +38,9 @@ HEADINGS = {
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.splitlines()[0])
     parser.add_argument("--paper", action="store_true", help="at the paper's scale: half an hour and 55 GB of disk")
-    parser.add_argument("--only", nargs="*", choices=PARTS, default=list(PARTS), help="some parts only")
+    parser.add_argument(
+        "--only", nargs="*", choices=PARTS, default=list(PARTS), help="some parts; what else the page holds stays"
+    )
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()), help="where lakes are written")
     parser.add_argument("--runs", type=int, default=5, help="how often each measurement is taken")
     asked = parser.parse_args()
@@ -51,7 +53,8 @@ def main() -> None:
         setting = Setting(Path(folder), asked.runs, asked.paper)
         found = [finding for part in asked.only for finding in _measured(part, setting)]
     out = Path(__file__).with_name("RESULTS-paper.md" if asked.paper else "RESULTS.md")
-    out.write_text("\n".join(_page(found, setting)) + "\n", "utf-8")
+    sections = _kept(out) | dict(_sections(found, setting))
+    out.write_text("\n".join([*_head(setting), *(sections[key] for key in HEADINGS if key in sections)]), "utf-8")
     say(f"written: {out}")
 
 
@@ -62,18 +65,30 @@ def _measured(part: str, setting: Setting) -> Iterator[Finding]:
         yield finding
 
 
-def _page(found: Iterable[Finding], setting: Setting) -> Iterator[str]:
+def _head(setting: Setting) -> Iterator[str]:
     scale = "at the paper's scale" if setting.is_paper else "at small sizes"
     yield f"# What filterdb does, {scale}\n"
-    yield f"{_machine()} Medians of {setting.runs} runs, two threads; written by `python -m bench`."
-    by_target = {}
-    for finding in found:
-        by_target.setdefault(finding.target, []).append(finding)
-    for target in sorted(by_target):
-        yield f"\n## {HEADINGS[target]}\n"
-        yield "| work | filterdb | beside | ratio | goal | |\n|---|---|---|---|---|---|"
-        for one in by_target[target]:
-            yield f"| {one.work} | {one.figure} | {one.beside} | {one.ratio} | {one.goal} | {_verdict(one)} |"
+    yield f"{_machine()} Two threads; written by `python -m bench`.\n"
+
+
+def _kept(page: Path) -> dict[int, str]:
+    """The sections of an earlier page, by target."""
+    parts = page.read_text("utf-8").split("\n## ")[1:] if page.exists() else []
+    by_heading = {part.splitlines()[0]: f"## {part.rstrip()}\n" for part in parts}
+    return {target: by_heading[heading] for target, heading in HEADINGS.items() if heading in by_heading}
+
+
+def _sections(found: Iterable[Finding], setting: Setting) -> Iterator[tuple[int, str]]:
+    when = f"{datetime.now(UTC):%Y-%m-%d}, load {os.getloadavg()[1]:.1f}, medians of {setting.runs} runs."
+    for target in HEADINGS:
+        rows = [
+            f"| {one.work} | {one.figure} | {one.beside} | {one.ratio} | {one.goal} | {_verdict(one)} |"
+            for one in found
+            if one.target == target
+        ]
+        if rows:
+            table = ["| work | filterdb | beside | ratio | goal | |", "|---|---|---|---|---|---|", *rows]
+            yield target, "\n".join([f"## {HEADINGS[target]}\n", f"{when}\n", *table]) + "\n"
 
 
 def _verdict(finding: Finding) -> str:
@@ -83,11 +98,7 @@ def _verdict(finding: Finding) -> str:
 def _machine() -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     packages = ", ".join(f"{name} {version(name)}" for name in ("duckdb", "pyarrow", "numpy", "numba"))
-    return (
-        f"{datetime.now(UTC):%Y-%m-%d}; {os.cpu_count()} cores, {memory:.0f} GiB; "
-        f"load {os.getloadavg()[1]:.1f}; "
-        f"Python {platform.python_version()}, {packages}."
-    )
+    return f"{os.cpu_count()} cores, {memory:.0f} GiB; Python {platform.python_version()}, {packages}."
 
 
 if __name__ == "__main__":
