@@ -6,6 +6,7 @@ from filterdb.errors import UsageError
 
 SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT])(i?)B", re.IGNORECASE)
 POWERS = {"K": 1, "M": 2, "G": 3, "T": 4}
+MOST = 2**63
 # What an ingestion needs beside the checkpoint that it reads, measured with layers of 9 to 144 MB on 1 to 4 threads:
 BASE = 540 * 10**6  # bytes for the program and its compiler, row groups, and what is not written yet
 LAYERS_BASE, LAYERS_PER_THREAD = 1.1, 1.6  # times the largest layer, in all and for each thread
@@ -17,7 +18,10 @@ def size(limit: str) -> int:
     if match is None:
         raise UsageError(f"memory limit {limit!r}: write a number and KB, MB, GB or TB, e.g. 2GB")
     number, power, binary = match.groups()
-    return int(float(number) * (1024 if binary else 1000) ** POWERS[power.upper()])
+    size = float(number) * (1024 if binary else 1000) ** POWERS[power.upper()]
+    if size >= MOST:
+        raise UsageError(f"memory limit {limit[:60]!r}: no machine has as much")
+    return int(size)
 
 
 def threads_within(limit: int, largest_layer: int, threads: int) -> int:

@@ -34,6 +34,7 @@ def _run(arguments: list[str]) -> int:
     from filterdb.errors import FilterdbError
 
     try:
+        "".join(arguments).encode()  # what is not UTF-8 here is said here: few libraries say it well
         return app(arguments, prog_name="filterdb", standalone_mode=False) or 0
     except typer.Exit as done:
         return done.exit_code
@@ -61,5 +62,12 @@ def _usage(message: str) -> int:
 
 def _fail(error: BaseException | str, code: int) -> int:
     notes = "".join(f" ({note})" for note in getattr(error, "__notes__", []))
-    print(f"filterdb: {error}{notes}", file=sys.stderr)
+    complain(f"{error}{notes}")
     return code
+
+
+def complain(text: str) -> None:
+    """Say on stderr what went wrong: in one line, whatever text of the user or of a file is part of it."""
+    from filterdb.sources.messages import printable
+
+    print(f"filterdb: {printable(text, len(text))}", file=sys.stderr)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from filterdb.cli import complain
 from filterdb.cli.ingest.options import FoldOption, ShapeOption, shape
 from filterdb.cli.options import (
     DefinitionOption,
@@ -90,13 +91,15 @@ def _verdict(found: "Comparison", limit: float | None) -> int:
     kl = found.overall.kl
     if limit is None or (kl is not None and kl <= limit):
         return 0
-    print(f"filterdb: {found.model}: divergence {kl} from {found.against!r} is above {limit}", file=sys.stderr)
+    complain(f"{found.model}: divergence {kl} from {found.against!r} is above {limit}")
     return ABOVE
 
 
 def _draw(found: "Comparison", path: Path) -> None:
     from filterdb.report import pictures, style
 
+    if not path.name:
+        raise UsageError(f"--picture {str(path)!r}: name a file")
     figure = pictures.spectra(
         {found.model: found.explained_variance_ratio["network"], found.against: found.explained_variance_ratio["split"]}
     )

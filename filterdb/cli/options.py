@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from filterdb.query.database import Database
 
 DEFAULT_LAKE = "filters.lake"
+LARGEST = 2**63 - 1
+"""The largest integer of torch."""
+MOST_THREADS = 1024
+"""DuckDB starts as many as it is told, at once: tens of thousands bring a machine to a halt."""
 
 LakeOption = Annotated[
     str | None,
@@ -34,7 +38,9 @@ DefinitionOption = Annotated[
 ]
 ExplainOption = Annotated[bool, typer.Option("--explain", help="Say how the answer is found (on stderr).")]
 ShowSqlOption = Annotated[bool, typer.Option("--show-sql", help="Print the SQL instead of running it.")]
-ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="Threads [default: all cores].")]
+ThreadsOption = Annotated[
+    int | None, typer.Option("--threads", min=1, max=MOST_THREADS, help="Threads [default: all cores].")
+]
 MemoryOption = Annotated[
     str | None, typer.Option("--memory-limit", metavar="SIZE", help="Memory that queries may use, e.g. 2GB.")
 ]

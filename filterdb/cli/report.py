@@ -82,14 +82,16 @@ def _responses(
         return {}
     if architecture is None or images is None:
         raise UsageError("--checkpoint needs --architecture, what its weights belong to, and --images, what to attack")
-    from filterdb.sources.modules import trained_module
+    from filterdb.sources.modules import running, trained_module
     from filterdb.training.activations import responses
     from filterdb.training.attack import Attack
 
     attack = Attack(epsilon=epsilon, step_size=2.5 * epsilon / STEPS, steps=STEPS)
     chosen = _images(images)
     shape = tuple(chosen.images.shape[1:])
-    return {path.stem: responses(trained_module(path, architecture, shape), chosen, attack) for path in checkpoints}
+    modules = {path.stem: trained_module(path, architecture, shape) for path in checkpoints}
+    with running(architecture):
+        return {name: responses(module, chosen, attack) for name, module in modules.items()}
 
 
 def _images(images: str):  # noqa: ANN202 (torch)

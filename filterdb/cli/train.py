@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from filterdb.cli.options import FileOption, FormatOption, output
+from filterdb.cli.options import LARGEST, FileOption, FormatOption, output
 from filterdb.cli.output import Format
 from filterdb.cli.progress import Reporter
 
@@ -39,9 +39,11 @@ SelectOption = Annotated[
     Selection, typer.Option("--select", help="Keep the epoch best on held-out images, on the test images, or the last.")
 ]
 EpochsOption = Annotated[int | None, typer.Option("--epochs", min=1, help="Instead of the recipe's 125.")]
-BatchOption = Annotated[int | None, typer.Option("--batch-size", min=1, help="Instead of the recipe's.")]
+BatchOption = Annotated[int | None, typer.Option("--batch-size", min=1, max=LARGEST, help="Instead of the recipe's.")]
 RateOption = Annotated[float | None, typer.Option("--learning-rate", help="Instead of the recipe's 0.01.")]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of initialisation, order and augmentation.")]
+SeedOption = Annotated[
+    int, typer.Option("--seed", min=0, max=LARGEST, help="Of initialisation, order and augmentation.")
+]
 DeviceOption = Annotated[str | None, typer.Option("--device", help="cpu or cuda [default: cuda if there is one].")]
 
 
@@ -102,13 +104,14 @@ def _train(
     architecture: str, data: Path, out: Path | None, recipe: "Recipe", select: Selection, device: str | None
 ) -> dict[str, object]:
     from filterdb.sources.architectures import constructor
+    from filterdb.sources.modules import running
     from filterdb.training import images, runs
 
     sets = images.read(data)
     kind = "robust" if recipe.attack else "normal"
     directory = out or Path("runs") / f"{architecture.replace(':', '-').replace('/', '-')}-{kind}"
     build: Callable = constructor(architecture)
-    with Reporter() as reporter:
+    with Reporter() as reporter, running(architecture):
         reporter.begin(f"training {architecture}", recipe.epochs)
         trained = runs.train(
             build,

@@ -9,8 +9,9 @@ from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
+from filterdb.errors import UsageError
 from filterdb.lake import hub, schema
 from filterdb.lake.names import MANIFEST
 from filterdb.lake.release import SMALL_TABLES, Entry, Release, table_path
@@ -67,7 +68,18 @@ class Mirror(Release):
 
 def open_mirror(address: str, version: int | None = None) -> Mirror:
     """The tree at `address`: https://…, hf://datasets/NAME/NAME[@REVISION] or hf:NAME/NAME."""
-    return Mirror(hub.place(address) if address.startswith("hf:") else Web(address), version)
+    return Mirror(hub.place(address) if address.startswith("hf:") else _web(address), version)
+
+
+def _web(address: str) -> Web:
+    try:
+        parts = urlsplit(address)
+        if parts.hostname and parts.port != 0:
+            return Web(address)
+        reason = "it names no server"
+    except ValueError as error:
+        reason = str(error)
+    raise UsageError(f"{address!r} is no address: {reason}")
 
 
 def _begin(place: Place) -> Path:

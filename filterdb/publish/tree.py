@@ -81,7 +81,8 @@ def _refuse_to_overwrite(target: Path) -> None:
 def _beside(target: Path) -> Iterator[Path]:
     """A folder that takes the place of `target` at the end, and vanishes on any failure."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as temporary:
+    place = target.parent.absolute()  # a relative path with a colon is an address to pyarrow
+    with tempfile.TemporaryDirectory(dir=place, prefix=f".{target.name}-") as temporary:
         root = Path(temporary) / "tree"
         root.mkdir()
         yield root

@@ -12,7 +12,7 @@ import duckdb
 
 from filterdb.errors import UsageError
 from filterdb.query.conjuncts import binds
-from filterdb.query.sandbox import check_single_select
+from filterdb.query.sandbox import check_depth, check_single_select
 
 PREDICATE_VIEWS = ("layers", "filters", "filter_facts")
 FILTER_COLUMNS = frozenset({"sparse", "max_abs", *(f"w{i}" for i in range(9))})
@@ -47,6 +47,7 @@ def resolve(connection: duckdb.DuckDBPyConnection, text: str) -> Resolved:
     layers (columns model, layer, or model alone) nor filters (w0 … w8, max_abs, sparse); duckdb.Error
     on what DuckDB does not understand, such as unknown columns.
     """
+    check_depth(text)
     return _resolve_predicate(connection, text) if _is_expression(text) else _resolve_select(connection, text)
 
 

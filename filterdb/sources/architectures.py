@@ -74,7 +74,7 @@ def _called(make: Callable[[], object], architecture: str) -> nn.Module:
             network = make()
     except FilterdbError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise SourceError(f"{architecture} failed: {cause(error)}") from error
     if not isinstance(network, nn.Module):
         raise SourceError(f"{architecture} returned {type(network).__name__}, not a torch.nn.Module")
@@ -122,7 +122,7 @@ def _imported(module_name: str) -> ModuleType:
     try:
         with quiet():
             return importlib.import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(
             f"cannot import {module_name!r} ({cause(error)}); it must be installed or lie in the"
             f" current directory, {Path.cwd()}"

@@ -1,5 +1,7 @@
 """A checkpoint as a network that can be run."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from torch import nn
@@ -7,7 +9,7 @@ from torch import nn
 from filterdb.errors import SourceError
 from filterdb.sources.architectures import build
 from filterdb.sources.checkpoint import read_checkpoint
-from filterdb.sources.messages import listed
+from filterdb.sources.messages import MALFORMED, cause, listed
 from filterdb.sources.state_dict import load, match_state_dict
 from filterdb.sources.weightless import on_cpu
 
@@ -26,3 +28,12 @@ def trained_module(path: Path, architecture: str, input_shape: tuple[int, int, i
         raise SourceError(f"{path}: {architecture} cannot be run, the checkpoint lacks {listed(lacking)}")
     load(module, matched)
     return on_cpu(module).eval()
+
+
+@contextmanager
+def running(architecture: str) -> Iterator[None]:
+    """A block in which a network runs on images that may not suit it: what it raises becomes SourceError."""
+    try:
+        yield
+    except MALFORMED as error:
+        raise SourceError(f"{architecture} cannot be run on these images: {cause(error)}") from error

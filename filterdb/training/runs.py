@@ -17,6 +17,8 @@ import torch
 from torch import nn
 
 from filterdb.errors import UsageError
+from filterdb.sources.messages import cause
+from filterdb.sources.weightless import quiet
 from filterdb.training.images import Images, ImageSets, split
 from filterdb.training.loop import Epoch, evaluate, make_optimizer, own_randomness, train_epochs
 from filterdb.training.recipe import Recipe
@@ -71,9 +73,9 @@ def train(
     there is one. All images stay in memory. UsageError if `directory` belongs to a different run.
     """
     fitting, choosing = _choose_images(sets, select, recipe.seed)
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    with own_randomness(torch.device(device), recipe.seed):
-        module = build().to(device)
+    place = _usable(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    with own_randomness(place, recipe.seed):
+        module = build().to(place)
     optimizer = make_optimizer(module, recipe)
     run = _Run(directory, {"recipe": recipe.to_json(), "select": select, "images": _fingerprint(sets)})
     rows = run.resume(module, optimizer)
@@ -85,6 +87,16 @@ def train(
             progress(rows[-1])
     load_weights(module, run.weights)
     return run.finish(_measure(module, sets.test, recipe, run.weights, _best(rows)))
+
+
+def _usable(device: str) -> torch.device:
+    """The device called so; UsageError unless it can compute."""
+    try:
+        with quiet():
+            torch.ones(1, device=device).sum().item()
+        return torch.device(device)
+    except (RuntimeError, AssertionError, ImportError) as error:
+        raise UsageError(f"device {device!r} cannot be used ({cause(error)}): choose cpu or cuda") from error
 
 
 def _choose_images(sets: ImageSets, select: Select, seed: int) -> tuple[Images, Images | None]:

@@ -7,13 +7,15 @@ from typing import Annotated
 import typer
 
 from filterdb import memory
-from filterdb.cli.options import lake_directory, output
+from filterdb.cli.options import MOST_THREADS, lake_directory, output
 from filterdb.cli.output import Format, Output
 from filterdb.errors import UsageError
 
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be ingested; write nothing.")]
 ReplaceOption = Annotated[bool, typer.Option("--replace", help="Take the place of other weights under the same id.")]
-WorkersOption = Annotated[int | None, typer.Option("--workers", min=1, help="Threads [default: all cores].")]
+WorkersOption = Annotated[
+    int | None, typer.Option("--workers", min=1, max=MOST_THREADS, help="Threads [default: all cores].")
+]
 MemoryOption = Annotated[
     str | None,
     typer.Option("--memory-limit", metavar="SIZE", help="Memory to keep to, e.g. 2GB; fewer threads for large layers."),

@@ -1,9 +1,9 @@
 """What all ingest commands do with their networks: plan them, or write them and say what became of each."""
 
 import os
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 
+from filterdb.cli import complain
 from filterdb.cli.ingest import plan
 from filterdb.cli.ingest.options import Request
 from filterdb.cli.progress import Reporter
@@ -73,5 +73,5 @@ def _ingest(request: Request, jobs: Iterable[Job], reporter: Reporter, pairs: Se
 
 def _say(failures: Sequence[tuple[str, FilterdbError]]) -> int:
     for model, error in failures:
-        print(f"filterdb: {model}: {error}", file=sys.stderr)
+        complain(f"{model}: {error}")
     return PART_FAILED if failures else 0

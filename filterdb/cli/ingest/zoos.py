@@ -15,7 +15,7 @@ from filterdb.cli.ingest.options import (
     request,
 )
 from filterdb.cli.ingest.run import run
-from filterdb.cli.options import FileOption, FormatOption, LakeOption
+from filterdb.cli.options import LARGEST, FileOption, FormatOption, LakeOption
 from filterdb.cli.output import Format
 from filterdb.cli.progress import Reporter
 from filterdb.errors import UsageError
@@ -33,7 +33,7 @@ CacheOption = Annotated[
 UntrainedOption = Annotated[
     bool, typer.Option("--untrained", help="The architectures as initialised, before any training: a null baseline.")
 ]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of the initialisation, with --untrained.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, max=LARGEST, help="Of the initialisation, with --untrained.")]
 
 
 def robustbench(
