@@ -175,20 +175,7 @@ SQL = (
 )
 NEAR = {
     "architecture": NAMES,
-    "by": (
-        "model",
-        "model,layer",
-        ",",
-        "layer,layer",
-        "w0",
-        "moments",
-        '"model"',
-        "1",
-        "gone",
-        "kl",
-        "n_filters",
-        "axis",
-    ),
+    "by": ("model", "model,layer", ",", "layer,layer", "w0", "moments", '"model"', "1", "gone", "kl", "n_filters"),
     "dataset": ("cifar10", "cifar100", "imagenet", "cifar10,cifar10", ",", "..", "a/b", "cifar"),
     "definition": ("paper", "published", "PAPER"),
     "device": ("cpu", "cuda", "cuda:9", "cpu:9", "cpu:-1", "meta", "mps", "xpu", "mkldnn", "hpu"),
@@ -218,9 +205,14 @@ WRITTEN = {"lake", "file", "out", "picture", "target", "cache", "checkpoints"}
 
 CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0") | st.sampled_from("\udc80\udcff")
 """What can be in an argument: no NUL, and of surrogates only those that stand for bytes that are not UTF-8."""
-ANY = st.text(CHARACTERS, max_size=20) | st.lists(st.sampled_from((*SIGNS, *NAMES, *PLACES, *SQL)), max_size=5).map(
-    "".join
-)
+
+
+def pieces(*choices: str) -> st.SearchStrategy[str]:
+    """Some of the choices, one after the other."""
+    return st.lists(st.sampled_from(choices), max_size=6).map("".join)
+
+
+ANY = st.text(CHARACTERS, max_size=20) | pieces(*SIGNS, *NAMES, *PLACES, *SQL)
 
 
 def texts(name: str) -> st.SearchStrategy[str]:
@@ -362,9 +354,7 @@ def test_no_word_in_the_place_of_a_command_ends_in_a_traceback(template, words, 
         check_that_it_ends_well([*group.split(), *words])
 
 
-TRAP = st.lists(
-    st.sampled_from(["trap", ":", ".", "/", " ", "make", "py", "timm", "robustbench", "-"]), max_size=6
-).map("".join)
+TRAP = pieces("trap", ":", ".", "/", " ", "make", "py", "timm", "robustbench", "-")
 
 
 @settings(max_examples=5 * EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
@@ -382,8 +372,8 @@ def test_an_architecture_is_imported_only_where_it_names_module_and_factory(temp
         (["info", "--lake", "no\nlake"], 1, r"no lake in no\nlake"),
         (["info", "--lake", "https://["], 2, "is no address: Invalid IPv6 URL"),
         (["info", "--lake", "https://host:port/"], 2, "is no address: Port could not be cast"),
-        (["pca", "robust", "--threads", "60000"], 2, "less than or equal to 1024"),
-        (["ingest", "onnx", "net.onnx", "--workers", "60000"], 2, "less than or equal to 1024"),
+        (["pca", "robust", "--threads", "60000"], 2, "'--threads'"),
+        (["ingest", "onnx", "net.onnx", "--workers", "60000"], 2, "'--workers'"),
         (["pca", "robust", "--memory-limit", f"{'9' * 400}GB"], 2, "no machine has as much"),
         (["pca", "\udcff"], 2, "not valid UTF-8"),
         (["report", "--out", "\udcff"], 2, "not valid UTF-8"),
@@ -397,11 +387,7 @@ def test_an_architecture_is_imported_only_where_it_names_module_and_factory(temp
         (["train", "counterpart", *shlex.split(TOY_ON_IMAGES), "--batch-size", str(2**63)], 2, "'--batch-size'"),
         (["train", "counterpart", *shlex.split(TOY_ON_IMAGES), "--seed", str(2**64)], 2, "'--seed'"),
         (["train", "counterpart", *shlex.split(TOY_ON_IMAGES), "--device", "meta"], 2, "'meta' cannot be used"),
-        (
-            ["report", *shlex.split(TOY), "--checkpoint", "net.safetensors", "--images", "digits"],
-            1,
-            "toys:small cannot be run",
-        ),
+        (["report", *shlex.split(TOY), "--checkpoint", "net.safetensors", "--images", "digits"], 1, "cannot be run on"),
     ],
 )
 def test_what_once_went_wrong_is_said_in_a_line(template, arguments, code, words):
