@@ -172,14 +172,19 @@ def test_an_unknown_definition_lists_the_known_ones(db):
         db.split("robust").metrics(definition="mine")
 
 
-@given(text=st.text(max_size=60))
-def test_any_text_is_a_split_or_a_clear_refusal(lake_root, text):
+@pytest.fixture(scope="module")
+def opened(lake_root):
     with filterdb.open(lake_root, threads=1) as database:
-        refusal = ""
-        try:
-            database.split(text)
-        except FilterdbError as error:
-            refusal = str(error)
+        yield database
+
+
+@given(text=st.text(max_size=60))
+def test_any_text_is_a_split_or_a_clear_refusal(opened, text):
+    refusal = ""
+    try:
+        opened.split(text)
+    except FilterdbError as error:
+        refusal = str(error)
     assert "\n" not in refusal
 
 

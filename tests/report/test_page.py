@@ -109,8 +109,8 @@ def test_names_are_shown_as_they_are_and_never_obeyed(tmp_path):
     assert name in unescape(page.read_text("utf-8"))
 
 
-@pytest.mark.parametrize("name", ["a$\\frac$b", "a/b", "../../../../elsewhere", "a%2Fb\nc #?"])
-def test_names_are_no_formulas_and_lead_nowhere(tmp_path, name):
+def test_names_are_no_formulas_and_lead_nowhere(tmp_path):
+    name = "../../../../a$\\frac$b%2F\nc #?"
     networks = [random_network(f"{kind}{name}", dataset=name, seed=1) for kind in ("robust", "plain")]
     with filterdb.open(make_lake(tmp_path / "a.lake", networks)) as db:
         page = report.write(db, tmp_path / "out" / "deep" / "down" / "report", Choice(datasets=(name,)))
