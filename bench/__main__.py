@@ -33,6 +33,8 @@ HEADINGS = {
     9: "Bytes",
     10: "Start",
 }
+ONCE = {6, 7, 8, 9}
+"""Whole processes, and sizes."""
 
 
 def main() -> None:
@@ -79,8 +81,9 @@ def _kept(page: Path) -> dict[int, str]:
 
 
 def _sections(found: Iterable[Finding], setting: Setting) -> Iterator[tuple[int, str]]:
-    when = f"{datetime.now(UTC):%Y-%m-%d}, load {os.getloadavg()[1]:.1f}, medians of {setting.runs} runs."
+    when = f"{datetime.now(UTC):%Y-%m-%d}, load {os.getloadavg()[1]:.1f}"
     for target in HEADINGS:
+        how = "each measured once" if target in ONCE else f"times are medians of at least {min(setting.runs, 3)} runs"
         rows = [
             f"| {one.work} | {one.figure} | {one.beside} | {one.ratio} | {one.goal} | {_verdict(one)} |"
             for one in found
@@ -88,7 +91,7 @@ def _sections(found: Iterable[Finding], setting: Setting) -> Iterator[tuple[int,
         ]
         if rows:
             table = ["| work | filterdb | beside | ratio | goal | |", "|---|---|---|---|---|---|", *rows]
-            yield target, "\n".join([f"## {HEADINGS[target]}\n", f"{when}\n", *table]) + "\n"
+            yield target, "\n".join([f"## {HEADINGS[target]}\n", f"{when}; {how}.\n", *table]) + "\n"
 
 
 def _verdict(finding: Finding) -> str:

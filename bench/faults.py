@@ -156,7 +156,7 @@ def write_at_once(folder: Path, processes: int, networks: int, *, n_filters: int
         if exists(root / "filters"):
             _read_whole_networks(root, 2 * n_filters)
             readings += 1
-        time.sleep(1)
+        time.sleep(0.2)
     errors = [writer.communicate()[1] for writer in writers]
     _expect(all(writer.returncode == 0 for writer in writers), f"writers failed: {errors}")
     with filterdb.open(root) as db:

@@ -14,5 +14,5 @@ def test_killed_at_random_moments_nothing_is_lost_or_half_there(tmp_path):
 
 @pytest.mark.slow
 def test_eight_processes_lose_and_double_nothing_and_readers_see_whole_networks(tmp_path):
-    readings, _ = write_at_once(tmp_path, processes=8, networks=8, n_filters=20)
+    readings, _ = write_at_once(tmp_path, processes=8, networks=20, n_filters=20)
     assert readings > 0

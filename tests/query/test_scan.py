@@ -63,7 +63,7 @@ def in_sql(condition):
 
 
 @pytest.mark.parametrize("condition", CONDITIONS)
-@pytest.mark.parametrize("by", [(), ("model", "depth_decile"), ("architecture", "layer")])
+@pytest.mark.parametrize("by", [(), ("robust",), ("model", "depth_decile"), ("architecture", "layer")])
 def test_moments_equal_those_in_sql(scanned, condition, by):
     split = scanned.split(condition)
     assert places.of_split(split, by) is not None
