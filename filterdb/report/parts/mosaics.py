@@ -13,8 +13,6 @@ from filterdb.report.study import Study
 from filterdb.report.words import counted, dataset_name, file_name, listed, percent
 
 WEIGHTS = [f"w{place}" for place in range(9)]
-ORDER = ["kind", "out_channel", "in_channel", *WEIGHTS]
-"""The same each time even where channels are not known."""
 LIMIT = 64
 QUERIES = {"fig4": "paper/fig4_first_layer", "fig5": "paper/fig5_last_layer"}
 TITLES = {"fig4": "Figure 4: filters of the first layer", "fig5": "Figure 5: filters of the deepest layer"}
@@ -33,7 +31,7 @@ def last_layer(study: Study) -> Part:
 
 def _part(study: Study, name: str) -> Part:
     named = [dataset for dataset in study.datasets if dataset is not None] or study.datasets
-    frames = {dataset: study.frame(QUERIES[name], dataset=dataset).sort(ORDER) for dataset in named}
+    frames = {dataset: study.frame(QUERIES[name], dataset=dataset) for dataset in named}
     shown = {dataset_name(dataset): frame for dataset, frame in frames.items() if not frame.is_empty()}
     return Part(
         name=name,
